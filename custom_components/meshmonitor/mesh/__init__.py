@@ -1,0 +1,1 @@
+"""What every radio has in common: the model, links, listeners. No protocol bytes in here."""

@@ -1,0 +1,289 @@
+"""One client of a virtual node: its connection, its bounded queue, its figures.
+
+What is said over the connection is the business of a `ClientHandler`, one for each protocol.
+"""
+
+from abc import ABC, abstractmethod
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import IntEnum
+import logging
+import socket
+import time
+from typing import Final, override
+
+from .admission import IPAddress, parse_address
+from .transport import tune_socket
+
+_LOGGER = logging.getLogger(__name__)
+
+MAX_QUEUED: Final = 1 << 20
+"""Bytes that may wait for a client that reads too slowly, besides what its socket holds. A full
+replay with a thousand nodes is a seventh of it."""
+STALL_TIMEOUT: Final = 30.0
+"""A client that took no byte for so long while some waited for it is gone, or as good as."""
+_HIGH_WATER: Final = 64 * 1024
+_CLOSE_TIMEOUT: Final = 0.5
+
+
+class Worth(IntEnum):
+    """What a frame is worth when a client's queue is full: the least goes first."""
+
+    ROUTINE = 0
+    """Will be outdated by the next of its kind: telemetry, positions, raw reception."""
+    NEWS = 1
+    """Missed but not fatal: node information, other people's traffic."""
+    VITAL = 2
+    """Texts, acknowledgements, handshakes: before one of these is lost, the client is closed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientStatus:
+    """What is known of a client, for status pages and attributes."""
+
+    client_id: str
+    ip: str
+    connected_at: float
+    last_activity: float
+    is_admin: bool
+    label: str
+    """What the client says it is; empty where it does not."""
+    bytes_in: int
+    bytes_out: int
+    dropped: int
+    """Frames that were dropped because the client read too slowly."""
+
+
+class ClientHandler(ABC):
+    """Speaks a radio's protocol to one client."""
+
+    label: str = ""
+
+    @abstractmethod
+    def data_received(self, data: bytes, now: float) -> None:
+        """Take bytes from the client, cut anywhere. Must return at once.
+
+        Args:
+            data: What arrived.
+            now: The monotonic clock, in seconds.
+        """
+
+    @abstractmethod
+    def disconnected(self) -> None:
+        """The client is gone; called once."""
+
+    @abstractmethod
+    def rights_changed(self) -> None:
+        """The client's permissions may have changed."""
+
+    @abstractmethod
+    def tick(self, now: float) -> None:
+        """Do what is due; called every few seconds."""
+
+
+class Client(asyncio.Protocol):
+    """A connection of one client."""
+
+    def __init__(
+        self,
+        client_id: str,
+        on_connect: Callable[[Client], bool],
+        on_disconnect: Callable[[Client, str], None],
+    ) -> None:
+        """Prepare for a connection.
+
+        Args:
+            client_id: What status pages and log lines call it.
+            on_connect: Is told of the connection; returns whether it may stay.
+            on_disconnect: Is told of the end of an admitted connection, and why.
+        """
+        self.client_id = client_id
+        self.address: IPAddress | None = None
+        self.handler: ClientHandler | None = None
+        self.is_admin = False
+        self.connected_at = time.time()
+        self.last_activity = self.connected_at
+        self.last_received = time.monotonic()
+        self.bytes_in = 0
+        self.bytes_out = 0
+        self.dropped = 0
+        self.closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._on_connect = on_connect
+        self._on_disconnect = on_disconnect
+        self._transport: asyncio.Transport | None = None
+        self._queue: deque[tuple[Worth, bytes]] = deque()
+        self._queued = 0
+        self._flush_due: asyncio.Handle | None = None
+        self._paused = False
+        self._progress_mark = (0, 0.0)
+        self._reason = ""
+
+    @override
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Admit the client, or end the connection."""
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        peer = transport.get_extra_info("peername")
+        try:
+            self.address = parse_address(peer[0])
+        except TypeError, ValueError:
+            self.address = None
+        if not self._on_connect(self):
+            transport.abort()
+            return
+        transport.set_write_buffer_limits(high=_HIGH_WATER)
+        sock: socket.socket = transport.get_extra_info("socket")
+        tune_socket(sock, user_timeout=STALL_TIMEOUT)
+
+    @override
+    def data_received(self, data: bytes) -> None:
+        """Hand the bytes to the handler."""
+        if self.handler is None or self._reason:
+            return
+        self.last_received = time.monotonic()
+        self.last_activity = time.time()
+        self.bytes_in += len(data)
+        try:
+            self.handler.data_received(data, self.last_received)
+        except Exception:
+            # A client must never hang on a fault of ours: it reconnects by itself.
+            _LOGGER.exception("Virtual node: error while serving client %s", self.client_id)
+            self.close("internal error")
+
+    @override
+    def pause_writing(self) -> None:
+        """The client reads too slowly: hold back what comes."""
+        self._paused = True
+        self._progress_mark = (self._unsent, time.monotonic())
+
+    @override
+    def resume_writing(self) -> None:
+        """The client has caught up."""
+        self._paused = False
+        self._flush()
+
+    @override
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tell everybody who has to know."""
+        if self._flush_due is not None:
+            self._flush_due.cancel()
+            self._flush_due = None
+        self._queue.clear()
+        self._queued = 0
+        if not self.closed.done():
+            self.closed.set_result(None)
+        if self.handler is not None:
+            handler, self.handler = self.handler, None
+            handler.disconnected()
+            if not self._reason:
+                self._reason = "closed by the client" if exc is None else type(exc).__name__
+            self._on_disconnect(self, self._reason)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether something sent now may reach the client."""
+        return self.handler is not None and not self._reason
+
+    @property
+    def _unsent(self) -> int:
+        return 0 if self._transport is None else self._transport.get_write_buffer_size()
+
+    def send(self, data: bytes, worth: Worth = Worth.VITAL) -> None:
+        """Send bytes; everything that is sent in one turn of the event loop leaves in one write.
+
+        Args:
+            data: One or more whole frames.
+            worth: What goes first when the client does not keep up.
+        """
+        if not self.is_open:
+            return
+        self._queue.append((worth, data))
+        self._queued += len(data)
+        if self._queued > MAX_QUEUED:
+            self._make_room()
+        if not self._paused and self._flush_due is None:
+            self._flush_due = asyncio.get_running_loop().call_soon(self._flush)
+
+    def close(self, reason: str) -> None:
+        """End the connection behind what was already sent; the first reason given stays."""
+        if self._transport is None or self._reason:
+            return
+        self._flush()
+        self._reason = reason
+        if self._unsent and self._paused:
+            self._transport.abort()
+        else:
+            self._transport.close()
+
+    def abort(self, reason: str) -> None:
+        """End the connection at once; the first reason given stays."""
+        self._reason = self._reason or reason
+        if self._transport is not None:
+            self._transport.abort()
+
+    async def wait_closed(self) -> None:
+        """Wait until the connection is gone; one that will not close is aborted."""
+        _, pending = await asyncio.wait((self.closed,), timeout=_CLOSE_TIMEOUT)
+        if pending:
+            self.abort("closed")
+            await asyncio.wait((self.closed,), timeout=_CLOSE_TIMEOUT)
+
+    def tick(self, now: float, idle_limit: float | None) -> None:
+        """Find out whether the client is still there.
+
+        Args:
+            now: The monotonic clock, in seconds.
+            idle_limit: After how many seconds without a byte from the client it is closed.
+        """
+        if idle_limit is not None and now - self.last_received > idle_limit:
+            self.close("idle")
+        elif self._paused:
+            unsent, since = self._progress_mark
+            if self._unsent != unsent:
+                self._progress_mark = (self._unsent, now)
+            elif now - since > STALL_TIMEOUT:
+                self.abort("stopped reading")
+        if self.handler is not None:
+            self.handler.tick(now)
+
+    @property
+    def status(self) -> ClientStatus:
+        """The client's figures at this moment."""
+        return ClientStatus(
+            client_id=self.client_id,
+            ip=str(self.address),
+            connected_at=self.connected_at,
+            last_activity=self.last_activity,
+            is_admin=self.is_admin,
+            label="" if self.handler is None else self.handler.label,
+            bytes_in=self.bytes_in,
+            bytes_out=self.bytes_out,
+            dropped=self.dropped,
+        )
+
+    def _flush(self) -> None:
+        self._flush_due = None
+        if not self._queue or self._paused or not self.is_open or self._transport is None:
+            return
+        data = b"".join([data for _, data in self._queue])
+        self._queue.clear()
+        self._queued = 0
+        self.bytes_out += len(data)
+        self._transport.write(data)
+
+    def _make_room(self) -> None:
+        """Drop what is worth least, oldest first; close the client when that is not enough."""
+        for least in (Worth.ROUTINE, Worth.NEWS):
+            kept: deque[tuple[Worth, bytes]] = deque()
+            for worth, data in self._queue:
+                if worth is least and self._queued > MAX_QUEUED // 2:
+                    self._queued -= len(data)
+                    self.dropped += 1
+                else:
+                    kept.append((worth, data))
+            self._queue = kept
+            if self._queued <= MAX_QUEUED:
+                return
+        self.abort("reads too slowly")
