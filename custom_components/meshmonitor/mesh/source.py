@@ -153,6 +153,28 @@ class SendError(Exception):
         self.detail = detail
 
 
+class ProbeReason(StrEnum):
+    """Why a radio could not be proved before it is added."""
+
+    CANNOT_CONNECT = "cannot_connect"
+    """Nothing listens there, or the port cannot be opened."""
+    WRONG_PROTOCOL = "wrong_protocol"
+    """Something answers that does not speak this protocol."""
+    SILENT = "no_answer"
+    """The connection stands, but nothing comes."""
+    CONTENDED = "link_contended"
+    """The connection is taken away again and again: another program uses the radio."""
+
+
+class ProbeError(Exception):
+    """There is no radio of the protocol to be had at an endpoint."""
+
+    def __init__(self, reason: ProbeReason) -> None:
+        """Say why."""
+        super().__init__(reason.value)
+        self.reason = reason
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutgoingText:
     """A text that Home Assistant wants sent."""
