@@ -1,0 +1,1 @@
+"""Tests of MeshMonitor. The folders mirror those of the integration."""
