@@ -1,12 +1,12 @@
 """What every test shares."""
 
-# The test harness brings a custom_components package of its own, which would win if it were
-# imported first: this integration would then not be found.
 # The meshtastic package starts a thread when it is imported, and keeps it. The harness takes it
 # for one that a test has left behind unless it is there before the first test.
 import meshtastic  # noqa: F401
 import pytest
 
+# The harness brings a custom_components package of its own, which would win if it were imported
+# first: this integration would then not be found.
 import custom_components.meshmonitor  # noqa: F401
 
 
