@@ -108,7 +108,7 @@ def last(fields: Iterable[Field], number: int) -> Field | None:
 
 
 def value_bytes(data: bytes, field: Field | None) -> bytes:
-    """Return the value of a `BYTES` field; nothing for a field that is absent or of another type."""
+    """Return the value of a `BYTES` field; nothing where it is absent or of another type."""
     if field is None or field.wire_type != BYTES:
         return b""
     return data[field.value_start : field.end]
