@@ -1,0 +1,423 @@
+"""Who speaks to the device next, and whose answer is whose. No I/O, the clock handed in.
+
+The protocol has no request numbers: the device handles one command at a time and answers in order.
+So exactly one command is outstanding; beside it only a contact list may be on its way, because the
+firmware answers commands between the contacts that it sends. What arrives and answers nothing is
+absorbed: firmware with several interfaces sends every response to all of them.
+
+A command that is not answered leaves the line in an unknown state. Then nothing is sent until the
+device has been quiet, ``APP_START`` is sent until its ``SELF_INFO`` shows that all before it is
+over (the device answers in order, and this command also ends a contact list), and where even that
+stays unanswered the link must be opened anew. A command that was sent is never sent again.
+"""
+
+from collections import OrderedDict, deque
+from collections.abc import Hashable, Iterator
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Final
+
+from .codes import OK_FRAME, PUSH_BIT, Cmd, Push, Resp
+from .commands import COMMANDS, Command, Slot, is_self_telemetry
+from .frames import FrameError, Sent
+from .leases import Leases
+from .mirror import READ_SELF
+
+COMMAND_TIMEOUT: Final = 5.0
+"""The firmware's document tells apps to wait so long for a response."""
+STREAM_TIMEOUT: Final = 5.0
+"""Longest gap between two contacts of a list."""
+QUIET_PERIOD: Final = 1.5
+QUIET_LIMIT: Final = 10.0
+"""A device that never gets quiet, because of debug text or another app, is asked all the same."""
+RESYNC_ATTEMPTS: Final = 2
+MAX_QUEUED: Final = 16
+"""Commands that may wait for each client: apps pipeline eight at most."""
+
+_NOT_INBOX: Final = frozenset(Resp) - COMMANDS[Cmd.SYNC_NEXT_MESSAGE].replies
+_MUST_BE_ALONE: Final = frozenset({Cmd.APP_START, Cmd.GET_CONTACTS, Cmd.GET_CONTACT_BY_KEY})
+"""Not to be sent while a contact list is on its way: they end it or cannot be told from it."""
+
+
+class Outcome(StrEnum):
+    """How a job ended."""
+
+    ANSWERED = "answered"
+    """The device answered, with an error perhaps."""
+    TIMEOUT = "timeout"
+    """The device did not answer; it may have done what it was told."""
+    LOST = "lost"
+    """The link went away after it was sent; it may have been done."""
+    EXPIRED = "expired"
+    """It could not be sent in time."""
+    QUEUE_FULL = "queue_full"
+    BUSY = "busy"
+    """Another request was pending in the device for too long."""
+
+
+@dataclass(slots=True, eq=False)
+class Job:
+    """One command that someone wants sent."""
+
+    frame: bytes = field(repr=False)
+    owner: Hashable
+    """Whose turn it counts as, and whose pushes follow."""
+    expires: float
+    """Clock time by which it must have been sent."""
+    slot: Slot | None = None
+    key: bytes = b""
+    scope: bytes | None = field(default=None, repr=False)
+    """The ``SET_FLOOD_SCOPE_KEY`` command whose scope it is sent in; None where none matters."""
+    is_background: bool = False
+    """Whether its pending request gives way to somebody else's."""
+    replies: list[bytes] = field(default_factory=list, repr=False)
+    outcome: Outcome | None = None
+
+    @property
+    def command(self) -> Command:
+        """Its row of the command table."""
+        return COMMANDS[self.frame[0]]
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """Send this command to the device."""
+
+    frame: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """A job has ended; its `outcome` and `replies` are final."""
+
+    job: Job
+
+
+@dataclass(frozen=True, slots=True)
+class Pushed:
+    """A push came from the device."""
+
+    frame: bytes = field(repr=False)
+    owners: tuple[Hashable, ...] | None
+    """Who asked for it; None is for everyone."""
+
+
+@dataclass(frozen=True, slots=True)
+class StreamBegun:
+    """The device begins to send its contacts."""
+
+
+@dataclass(frozen=True, slots=True)
+class ResetLink:
+    """The device does not answer at all; the connection must be opened anew."""
+
+
+type Action = Write | Done | Pushed | StreamBegun | ResetLink
+
+
+@dataclass(slots=True)
+class CommanderCounters:
+    """What went wrong, or was not asked for."""
+
+    absorbed: int = 0
+    """Responses that answered nothing."""
+    timeouts: int = 0
+    resyncs: int = 0
+    queue_full: int = 0
+    expired: int = 0
+
+
+class Commander:
+    """The one that speaks to the device. Every method returns what has to be done, in order."""
+
+    def __init__(self, public_key: bytes | None = None) -> None:
+        """Start with no link.
+
+        Args:
+            public_key: The device's own key, so that its own telemetry is recognised.
+        """
+        self.public_key = public_key
+        self.counters = CommanderCounters()
+        self.leases = Leases()
+        self._queues: OrderedDict[Hashable, deque[Job]] = OrderedDict()
+        self._is_up = False
+        self._current: Job | None = None
+        self._setting_scope = False
+        self._deadline = 0.0
+        self._stream: Job | None = None
+        self._stream_deadline = 0.0
+        self._scope: bytes | None = None
+        self._quiet_until: float | None = None
+        self._quiet_limit = 0.0
+        self._resync_deadline: float | None = None
+        self._resyncs_left = 0
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is outstanding or waits."""
+        return self._current is None and self._stream is None and not self._queues
+
+    @property
+    def queued(self) -> int:
+        """How many jobs wait for their turn."""
+        return sum(len(queue) for queue in self._queues.values())
+
+    def link_up(self, now: float) -> list[Action]:
+        """A connection stands; what waits may be sent."""
+        self._is_up = True
+        self._scope = None
+        return self._next(now)
+
+    def link_down(self, now: float) -> list[Action]:
+        """The connection is gone, and with it every answer. What waits goes on waiting."""
+        actions: list[Action] = []
+        self._is_up = False
+        self._quiet_until = self._resync_deadline = None
+        stream, self._stream = self._stream, None
+        current, self._current = self._current, None
+        for job in (stream, current):
+            if job is not None:
+                # While the scope was being set, the command itself had not been sent.
+                unsent = job is current and self._setting_scope
+                actions += self._end(job, Outcome.EXPIRED if unsent else Outcome.LOST)
+        self._setting_scope = False
+        self.leases.clear()
+        return actions + self._expire(now)
+
+    def submit(self, job: Job, now: float) -> list[Action]:
+        """Take a job over; it ends in exactly one `Done`."""
+        queue = self._queues.get(job.owner)
+        if queue is not None and len(queue) >= MAX_QUEUED:
+            self.counters.queue_full += 1
+            return self._end(job, Outcome.QUEUE_FULL)
+        if queue is None:
+            queue = self._queues[job.owner] = deque()
+        queue.append(job)
+        return self._next(now)
+
+    def drop_owner(self, owner: Hashable) -> None:
+        """Forget what an owner who is gone has waiting or is waiting for."""
+        self._queues.pop(owner, None)
+        self.leases.drop_owner(owner)
+
+    def frame_received(self, frame: bytes, now: float) -> list[Action]:
+        """Take a frame from the device."""
+        if self._quiet_until is not None:
+            self._quiet_until = min(now + QUIET_PERIOD, self._quiet_limit)
+        if frame[0] >= PUSH_BIT:
+            return self._pushed(frame, now)
+        if self._stream is not None and frame[0] in (Resp.CONTACT, Resp.END_OF_CONTACTS):
+            return self._streamed(frame, now)
+        if self._resync_deadline is not None and frame[0] == Resp.SELF_INFO:
+            self._resync_deadline = None
+            return self._next(now)
+        if self._current is None or not _answers(self._current, frame, self._setting_scope):
+            self.counters.absorbed += 1
+            return []
+        return self._answered(frame, now)
+
+    def tick(self, now: float) -> list[Action]:
+        """Do what the clock demands."""
+        actions = self._expire(now)
+        if self._stream is not None and now >= self._stream_deadline:
+            stream, self._stream = self._stream, None
+            actions += self._timed_out(stream, now)
+        if self._current is not None and now >= self._deadline:
+            current, self._current = self._current, None
+            unsent, self._setting_scope = self._setting_scope, False
+            if unsent:
+                self._scope = None
+            actions += self._timed_out(current, now, unsent=unsent)
+        if self._resync_deadline is not None and now >= self._resync_deadline:
+            self._resync_deadline = None
+            if self._resyncs_left == 0:
+                self._is_up = False
+                return [*actions, ResetLink()]
+            actions += self._resync(now)
+        if self._quiet_until is not None and now >= self._quiet_until:
+            if self._current is not None:
+                # A list has failed while another command is still unanswered.
+                self._quiet_until = self._deadline
+            else:
+                self._quiet_until = None
+                self._resyncs_left = RESYNC_ATTEMPTS
+                actions += self._resync(now)
+        return actions + self._next(now)
+
+    def next_deadline(self, now: float) -> float | None:
+        """Return when `tick` must be called at the latest; None while nothing is awaited."""
+        moments = [job.expires for queue in self._queues.values() for job in queue]
+        if self._queues:
+            moments += [at for at in self.leases.busy_until if at > now]
+        if self._current is not None:
+            moments.append(self._deadline)
+        if self._stream is not None:
+            moments.append(self._stream_deadline)
+        moments += [at for at in (self._quiet_until, self._resync_deadline) if at is not None]
+        return min(moments, default=None)
+
+    def _next(self, now: float) -> list[Action]:
+        """Send the next job that may be sent, taking the owners in turn."""
+        waits = self._quiet_until is not None or self._resync_deadline is not None
+        if not self._is_up or waits or self._current is not None:
+            return []
+        for owner in tuple(self._queues):
+            queue = self._queues[owner]
+            if not self._may_start(queue[0], now):
+                continue
+            job = queue.popleft()
+            if queue:
+                self._queues.move_to_end(owner)
+            else:
+                del self._queues[owner]
+            return self._start(job, now)
+        return []
+
+    def _may_start(self, job: Job, now: float) -> bool:
+        if self._stream is not None and job.frame[0] in _MUST_BE_ALONE:
+            return False
+        return job.slot is None or self.leases.may_take(
+            job.slot, job.owner, now, background=job.is_background
+        )
+
+    def _start(self, job: Job, now: float) -> list[Action]:
+        if not job.command.replies:
+            # A reboot: the device will be away, and has to be found again.
+            self._be_quiet(now)
+            return [Write(job.frame), *self._end(job, Outcome.ANSWERED)]
+        self._current = job
+        self._deadline = now + COMMAND_TIMEOUT
+        if job.scope is not None and job.scope != self._scope:
+            self._setting_scope = True
+            return [Write(job.scope)]
+        return [Write(job.frame)]
+
+    def _answered(self, frame: bytes, now: float) -> list[Action]:
+        job = self._current
+        assert job is not None
+        if self._setting_scope:
+            self._setting_scope = False
+            if frame == OK_FRAME:
+                self._scope = job.scope
+                return self._start(job, now)
+            self._current = None
+            job.replies.append(frame)
+            return [*self._end(job, Outcome.ANSWERED), *self._next(now)]
+        job.replies.append(frame)
+        self._current = None
+        if frame[0] == Resp.CONTACTS_START:
+            self._stream, self._stream_deadline = job, now + STREAM_TIMEOUT
+            return [StreamBegun(), *self._next(now)]
+        if job.frame[0] == Cmd.SET_FLOOD_SCOPE_KEY:
+            self._scope = job.frame if frame == OK_FRAME else None
+        self._note_sent(job, frame, now)
+        return [*self._end(job, Outcome.ANSWERED), *self._next(now)]
+
+    def _note_sent(self, job: Job, frame: bytes, now: float) -> None:
+        """Remember who waits for the acknowledgement or the push that follows a response."""
+        if job.slot is Slot.SIGN:
+            self.leases.signed(job.owner, job.frame[0], frame, now)
+            return
+        if frame[0] != Resp.SENT:
+            return
+        try:
+            sent = Sent.parse(frame)
+        except FrameError:
+            return
+        if job.slot is not None:
+            self.leases.take(
+                job.slot,
+                job.owner,
+                job.key or sent.tag,
+                now,
+                timeout=sent.timeout,
+                background=job.is_background,
+            )
+        elif job.frame[0] == Cmd.SEND_TXT_MSG and any(sent.tag):
+            self.leases.expect_ack(sent.tag, job.owner)
+
+    def _streamed(self, frame: bytes, now: float) -> list[Action]:
+        stream = self._stream
+        assert stream is not None
+        stream.replies.append(frame)
+        self._stream_deadline = now + STREAM_TIMEOUT
+        if frame[0] == Resp.CONTACT:
+            return []
+        self._stream = None
+        return [*self._end(stream, Outcome.ANSWERED), *self._next(now)]
+
+    def _pushed(self, frame: bytes, now: float) -> list[Action]:
+        if (
+            self._current is not None
+            and is_self_telemetry(self._current.frame)
+            and frame[0] == Push.TELEMETRY_RESPONSE
+            and self.public_key is not None
+            and frame[2:8] == self.public_key[:6]
+        ):
+            return self._answered(frame, now)
+        owners = self.leases.owners_of(frame)
+        # A pending request that was answered makes room for the next one.
+        return [Pushed(frame, owners), *self._next(now)]
+
+    def _timed_out(self, job: Job, now: float, *, unsent: bool = False) -> list[Action]:
+        self.counters.timeouts += 1
+        self._be_quiet(now)
+        return self._end(job, Outcome.EXPIRED if unsent else Outcome.TIMEOUT)
+
+    def _be_quiet(self, now: float) -> None:
+        """Send nothing until the device is quiet and has been found to answer."""
+        self._quiet_until = now + QUIET_PERIOD
+        self._quiet_limit = now + QUIET_LIMIT
+
+    def _resync(self, now: float) -> list[Action]:
+        if self._stream is not None:
+            # It would be ended by the command, so it is ended here, with what has arrived.
+            stream, self._stream = self._stream, None
+            actions = self._end(stream, Outcome.TIMEOUT)
+        else:
+            actions = []
+        self.counters.resyncs += 1
+        self._resyncs_left -= 1
+        self._resync_deadline = now + COMMAND_TIMEOUT
+        return [*actions, Write(READ_SELF)]
+
+    def _expire(self, now: float) -> list[Action]:
+        """End the jobs that waited too long."""
+        actions: list[Action] = []
+        for job in tuple(self._expired(now)):
+            queue = self._queues[job.owner]
+            blocked = self._is_up and job is queue[0] and not self._may_start(job, now)
+            queue.remove(job)
+            if not queue:
+                del self._queues[job.owner]
+            self.counters.expired += 1
+            actions += self._end(job, Outcome.BUSY if blocked else Outcome.EXPIRED)
+        return actions
+
+    def _expired(self, now: float) -> Iterator[Job]:
+        for queue in self._queues.values():
+            for job in queue:
+                if now >= job.expires:
+                    yield job
+
+    @staticmethod
+    def _end(job: Job, outcome: Outcome) -> list[Action]:
+        job.outcome = outcome
+        return [Done(job)]
+
+
+def _answers(job: Job, frame: bytes, setting_scope: bool) -> bool:
+    """Return whether a response is one that can end this job, or begin its list."""
+    code = frame[0]
+    if code == Resp.ERR:
+        return True
+    if setting_scope:
+        return code == Resp.OK
+    if job.frame[0] == Cmd.SYNC_NEXT_MESSAGE:
+        # Newer firmware may have kinds of message that are not known here.
+        return code not in _NOT_INBOX
+    if job.frame[0] == Cmd.GET_CONTACTS:
+        return code == Resp.CONTACTS_START
+    if is_self_telemetry(job.frame):
+        return False
+    return code in job.command.replies
