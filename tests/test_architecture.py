@@ -23,10 +23,10 @@ ROOMS: Final[dict[str, frozenset[str]]] = {
     "meshcore": frozenset({"mesh"}),
 }
 PROTOCOLS: Final = frozenset({"meshtastic", "meshcore"})
-# The only places outside the rooms where a radio protocol is chosen by name, and the only module
-# of a protocol's room that they may name.
-WIRING: Final = frozenset({"__init__.py", "config_flow.py", "coordinator.py"})
-FACE: Final = "source"
+# The only place outside the rooms where a radio protocol is chosen by name, and what of a
+# protocol's room it may name.
+WIRING: Final = "protocols.py"
+FACE: Final = frozenset({"source", "options"})
 # Protocol rules: bytes or frames in, decisions out, the clock handed in.
 SANS_IO: Final = frozenset(
     {"decode.py", "framing.py", "frames.py", "mirror.py", "pacing.py", "policy.py", "wire.py"}
@@ -94,10 +94,10 @@ def _objection_to_own(inside: str, place: Path, room: str | None) -> str | None:
             return f"{room}/ may import {', '.join(sorted({room, *ROOMS[room]}))} only"
         return None
     if target in PROTOCOLS:
-        if place.name not in WIRING:
-            return "entities, platforms and features know no protocol"
-        if not is_within(inside, f"{target}.{FACE}") and inside != target:
-            return f"of {target}/ only {FACE} is known outside"
+        if place.name != WIRING:
+            return f"no file but {WIRING} knows a protocol"
+        if inside != target and inside.split(".")[1] not in FACE:
+            return f"of {target}/ only {', '.join(sorted(FACE))} are known outside"
     return None
 
 
@@ -163,8 +163,9 @@ def test_every_file_can_be_read_in_one_sitting() -> None:
         ("sensor.py", "from .meshtastic.source import MeshtasticSource"),
         ("sensor.py", "from .meshcore import frames"),
         ("sensor.py", "if TYPE_CHECKING:\n    from .meshcore.frames import Frame"),
-        ("coordinator.py", "from .meshtastic.mirror import Mirror"),
-        ("coordinator.py", "from .meshcore import frames"),
+        ("coordinator.py", "from .meshtastic.source import MeshtasticSource"),
+        ("protocols.py", "from .meshtastic.mirror import Mirror"),
+        ("protocols.py", "from .meshcore import frames"),
     ],
 )
 def test_a_breach_is_found(tmp_path: Path, place: str, statement: str) -> None:
@@ -187,8 +188,8 @@ def test_a_breach_is_found(tmp_path: Path, place: str, statement: str) -> None:
         ("meshcore/source.py", "from custom_components.meshmonitor.mesh.model import Node"),
         ("sensor.py", "from homeassistant.core import HomeAssistant"),
         ("sensor.py", "from .mesh.model import Node\nfrom .entity import NodeEntity"),
-        ("coordinator.py", "from .meshtastic.source import MeshtasticSource"),
-        ("config_flow.py", "from .meshcore.source import MeshCoreSource"),
+        ("protocols.py", "from .meshtastic.source import MeshtasticSource"),
+        ("protocols.py", "from .meshcore import options, source"),
     ],
 )
 def test_what_is_allowed_passes(tmp_path: Path, place: str, statement: str) -> None:

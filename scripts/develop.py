@@ -1,0 +1,208 @@
+"""Home Assistant with this integration and a mesh to look at. See scripts/develop."""
+
+import argparse
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+import re
+import signal
+import socket
+import sys
+from typing import Any, Final, Self
+
+from .home_assistant import PASSWORD, PROJECT, USER, Failure, HomeAssistant, end
+
+PAGE_PORT: Final = 8123
+# Utrecht, where the simulated mesh is.
+HOME: Final = (52.0907, 5.1214)
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """What differs between the radio protocols, seen from here."""
+
+    name: str
+    radio_port: int
+    virtual_node_port: int
+    simulator: str
+    simulator_port: int
+    command: str
+
+
+PROTOCOLS: Final = {
+    "meshtastic": Protocol(
+        name="Meshtastic",
+        radio_port=4403,
+        virtual_node_port=4404,
+        simulator="tests.simulators.meshtastic_node",
+        simulator_port=14403,
+        command=".venv/bin/meshtastic --host 127.0.0.1:4404 --info",
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Source:
+    """One radio for Home Assistant, real or simulated."""
+
+    protocol: str
+    where: str
+    answers: dict[str, Any]
+    simulated: bool = False
+
+    @classmethod
+    def tcp(cls, protocol: str, host: str, port: int, *, simulated: bool = False) -> Self:
+        """Return a radio that is reached over the network."""
+        answers = {"host": host, "port": port}
+        return cls(protocol, f"{host}:{port}", answers, simulated)
+
+    @property
+    def facts(self) -> Protocol:
+        """What is known of its protocol."""
+        return PROTOCOLS[self.protocol]
+
+    @property
+    def kind(self) -> str:
+        """The entry of the config flow's menu that adds it."""
+        return f"{self.protocol}_{'serial' if 'device' in self.answers else 'tcp'}"
+
+
+def parse(arguments: Sequence[str]) -> list[Source]:
+    """Return the sources that the command line asks for."""
+    parser = argparse.ArgumentParser(
+        prog="scripts/develop",
+        description="Run Home Assistant with MeshMonitor, on a simulated mesh or on a radio.",
+    )
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument("--host", metavar="HOST[:PORT]", help="a radio on the network")
+    where.add_argument("--device", metavar="PATH", help="a radio on a serial port")
+    parser.add_argument("--protocol", choices=PROTOCOLS, help="what it speaks (meshtastic)")
+    options = parser.parse_args(arguments)
+    protocol = options.protocol or "meshtastic"
+    if options.device:
+        return [Source(protocol, options.device, {"device": options.device})]
+    if options.host:
+        host, _, port = options.host.partition(":")
+        return [Source.tcp(protocol, host, int(port or PROTOCOLS[protocol].radio_port))]
+    simulated = [options.protocol] if options.protocol else PROTOCOLS
+    return [
+        Source.tcp(name, "127.0.0.1", PROTOCOLS[name].simulator_port, simulated=True)
+        for name in simulated
+    ]
+
+
+def require_free(port: int, what: str) -> None:
+    """Raise Failure if somebody else listens on a port that is needed."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as err:
+            raise Failure(f"port {port}, for {what}, is taken: {err.strerror}") from err
+
+
+async def simulate(source: Source) -> str:
+    """Run a simulated radio until it ends; return what happened."""
+    simulator = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        source.facts.simulator,
+        "--port",
+        str(source.facts.simulator_port),
+        cwd=PROJECT,
+        start_new_session=True,
+        stdout=asyncio.subprocess.DEVNULL,
+    )
+    try:
+        status = await simulator.wait()
+    finally:
+        await end(simulator)
+    return f"the simulated {source.facts.name} radio ended with status {status}"
+
+
+async def set_up(home_assistant: HomeAssistant, sources: Sequence[Source]) -> None:
+    """Add the sources in Home Assistant's first run, and say where to look."""
+    try:
+        await home_assistant.connect()
+        if not await home_assistant.has_source():
+            for source in sources:
+                virtual_node = {"enabled": True, "port": source.facts.virtual_node_port}
+                await home_assistant.add_source(
+                    source.kind, {**source.answers, "virtual_node": virtual_node}
+                )
+    finally:
+        await home_assistant.disconnect()
+    print(welcome(home_assistant, sources), flush=True)
+
+
+def welcome(home_assistant: HomeAssistant, sources: Sequence[Source]) -> str:
+    """Return what a person needs to know now."""
+    lines = ["", f"Home Assistant  {home_assistant.url}  (user {USER}, password {PASSWORD})"]
+    for source in sources:
+        facts = source.facts
+        kind = "a simulated radio" if source.simulated else "the radio"
+        lines += [
+            "",
+            f"{facts.name}: {kind} at {source.where}",
+            f"  phone app     a network device at this machine's port {facts.virtual_node_port}",
+            f"  command line  {facts.command}",
+        ]
+    folder = home_assistant.folder.relative_to(PROJECT)
+    return "\n".join(
+        [*lines, "", f"Data in {folder} (remove it to start afresh). Ctrl-C ends all."]
+    )
+
+
+async def run(sources: Sequence[Source]) -> None:
+    """Run everything until Ctrl-C. Raises Failure when a part of it fails."""
+    name = "simulated" if sources[0].simulated else f"{sources[0].kind}-{sources[0].where}"
+    folder = PROJECT / ".dev" / re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+    require_free(PAGE_PORT, "Home Assistant's page")
+    for source in sources:
+        require_free(source.facts.virtual_node_port, f"the {source.facts.name} virtual node")
+        if source.simulated:
+            require_free(source.facts.simulator_port, f"the simulated {source.facts.name} radio")
+    home_assistant = HomeAssistant(folder, PAGE_PORT)
+    home_assistant.prepare(*HOME)
+
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        loop.add_signal_handler(number, stop.set)
+
+    print("Home Assistant starts; the first time takes half a minute …", flush=True)
+    asked_to_stop = asyncio.create_task(stop.wait())
+    # Simulators come first and are ended last: Home Assistant says goodbye to its radio.
+    radios = [asyncio.create_task(simulate(source)) for source in sources if source.simulated]
+    page = asyncio.create_task(home_assistant.run())
+    welcomed = asyncio.create_task(set_up(home_assistant, sources))
+    try:
+        waiting: set[asyncio.Task[Any]] = {asked_to_stop, page, welcomed, *radios}
+        done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        if welcomed in done:
+            welcomed.result()
+        if done == {welcomed}:
+            done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        for radio in radios:
+            if radio in done:
+                raise Failure(radio.result())
+        if page in done and page.result():
+            raise Failure(f"Home Assistant ended with status {page.result()}")
+    finally:
+        for task in (welcomed, page, *radios, asked_to_stop):
+            task.cancel()
+            await asyncio.wait([task])
+
+
+def main() -> int:
+    """Run until Ctrl-C and return the exit status."""
+    try:
+        asyncio.run(run(parse(sys.argv[1:])))
+    except Failure as failure:
+        print(f"scripts/develop: {failure}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
