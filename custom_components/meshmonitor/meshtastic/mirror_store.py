@@ -1,0 +1,137 @@
+"""A mirror's state as what JSON can hold, and back."""
+
+import binascii
+from collections import Counter
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from . import packets, wire
+from .mirror_state import MirrorState
+from .nodes import KEPT, Reading
+from .redaction import without_private_key
+
+VERSION: Final = 1
+
+
+def dump(state: MirrorState | None) -> dict[str, object]:
+    """Return a state, ready for JSON; the radio's private key is left out.
+
+    Args:
+        state: What to keep; None gives an empty mapping.
+    """
+    if state is None:
+        return {}
+    return {
+        "version": VERSION,
+        "frames": [_text(without_private_key(item.payload)) for item in state.layout],
+        "nodes": [
+            [
+                num,
+                record.rssi,
+                [
+                    [
+                        *key,
+                        _text(reading.payload),
+                        reading.time,
+                        reading.arrived,
+                        reading.snr,
+                        reading.hops,
+                        None if reading.frame is None else _text(reading.frame),
+                    ]
+                    for key, reading in record.readings.items()
+                ],
+            ]
+            for num, record in state.nodes.items()
+            if record.readings or record.rssi is not None
+        ],
+    }
+
+
+def load(
+    snapshot: object,
+    redact: Callable[[bytes], bytes],
+    max_nodes: int,
+    counters: Counter[str],
+) -> MirrorState | None:
+    """Return the state that `dump` was given.
+
+    Args:
+        snapshot: What `dump` returned.
+        redact: As for `MirrorState`.
+        max_nodes: As for `MirrorState`.
+        counters: As for `MirrorState`.
+
+    Raises:
+        ValueError: It is damaged, or of another version.
+    """
+    if snapshot == {}:
+        return None
+    if not isinstance(snapshot, Mapping) or snapshot.get("version") != VERSION:
+        raise ValueError("a snapshot of another version")
+    try:
+        return _load(snapshot, redact, max_nodes, counters)
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        raise ValueError("a damaged snapshot") from error
+
+
+def _load(
+    snapshot: Mapping[str, Any],
+    redact: Callable[[bytes], bytes],
+    max_nodes: int,
+    counters: Counter[str],
+) -> MirrorState:
+    frames = [_bytes(frame) for frame in snapshot["frames"]]
+    for frame in frames:
+        redact(frame)
+    state = MirrorState(frames, redact, max_nodes, counters)
+    for num, rssi, readings in snapshot["nodes"]:
+        record = state.nodes[int(num)]
+        record.rssi = None if rssi is None else int(rssi)
+        for portnum, variant, *reading in readings:
+            key = int(portnum), int(variant)
+            if key not in KEPT:
+                raise ValueError("no reading that is kept")
+            record.readings[key] = _reading(*reading)
+    return state
+
+
+def _reading(
+    payload: object,
+    time: float,
+    arrived: float,
+    snr: float | None,
+    hops: int | None,
+    frame: object,
+) -> Reading:
+    data = _bytes(payload)
+    wire.scan(data)
+    if not (0 <= time < 1 << 32 and 0 <= arrived < 1 << 32):
+        raise ValueError("no time")
+    if (snr is not None and not -1000 < snr < 1000) or (hops is not None and hops < 0):
+        raise ValueError("no signal figures")
+    return Reading(
+        data,
+        float(time),
+        float(arrived),
+        snr=snr,
+        hops=hops,
+        frame=None if frame is None else _packet(frame),
+    )
+
+
+def _text(data: bytes) -> str:
+    return binascii.b2a_base64(data, newline=False).decode()
+
+
+def _bytes(text: object) -> bytes:
+    if not isinstance(text, str):
+        raise TypeError("base64 is expected")
+    return binascii.a2b_base64(text, strict_mode=True)
+
+
+def _packet(text: object) -> bytes:
+    frame = _bytes(text)
+    number, value = packets.variant(frame)
+    if number != packets.PACKET or not wire.scan(value):
+        raise ValueError("no packet")
+    return frame
