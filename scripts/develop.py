@@ -38,7 +38,17 @@ PROTOCOLS: Final = {
         simulator_port=14403,
         command=".venv/bin/meshtastic --host 127.0.0.1:4404 --info",
     ),
+    "meshcore": Protocol(
+        name="MeshCore",
+        radio_port=5000,
+        virtual_node_port=5000,
+        simulator="tests.simulators.meshcore_companion",
+        simulator_port=15000,
+        command=".venv/bin/meshcore-cli -t 127.0.0.1 -p 5000 infos",
+    ),
 }
+# What runs unless the command line asks for something else.
+SIMULATED: Final = ("meshtastic",)
 
 
 @dataclass(frozen=True)
@@ -84,7 +94,7 @@ def parse(arguments: Sequence[str]) -> list[Source]:
     if options.host:
         host, _, port = options.host.partition(":")
         return [Source.tcp(protocol, host, int(port or PROTOCOLS[protocol].radio_port))]
-    simulated = [options.protocol] if options.protocol else PROTOCOLS
+    simulated = [options.protocol] if options.protocol else SIMULATED
     return [
         Source.tcp(name, "127.0.0.1", PROTOCOLS[name].simulator_port, simulated=True)
         for name in simulated

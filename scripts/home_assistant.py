@@ -48,9 +48,6 @@ logger:
   default: warning
   logs:
     custom_components.meshmonitor: info
-    # That nothing is installed, and that this is no part of Home Assistant, is meant to be so.
-    homeassistant.bootstrap: error
-    homeassistant.loader: error
     # Nothing here plays films or takes pictures.
     haffmpeg: fatal
     homeassistant.components.camera.img_util: fatal
