@@ -92,14 +92,18 @@ class FrameDecoder:
         self._pending = buffer[position:]
         if not self._pending:
             self._partial_since = None
-        elif payloads or self._partial_since is None:
+        elif position or self._partial_since is None:
+            # What is pending now began in these bytes, not in those of an earlier call.
             self._partial_since = now
         return payloads
 
-    def abandon_partial(self) -> list[bytes]:
+    def abandon_partial(self, now: float = 0.0) -> list[bytes]:
         """Give up waiting for the rest of a frame and look for frames inside what came of it.
 
         A header whose body never follows would otherwise swallow the good frames that come next.
+
+        Args:
+            now: The caller's clock, in seconds, for `partial_since`.
 
         Returns:
             The payloads of complete frames found behind the abandoned marker.
@@ -110,4 +114,4 @@ class FrameDecoder:
         if not pending:
             return []
         self.skipped_bytes += 1
-        return self.feed(pending[1:])
+        return self.feed(pending[1:], now)
