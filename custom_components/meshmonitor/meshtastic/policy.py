@@ -9,7 +9,7 @@ a client fills in: the radio gives whatever arrives on this link its own node's 
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from . import admin, redaction, wire
+from . import admin, packets, redaction, wire
 from .admin import AdminClass, AdminCommand, AdminQuery
 from .client_frame import (
     ClientFrame,
@@ -43,15 +43,7 @@ from .decision import (
 from .identity import Contact, is_own_identity, judge_contact
 from .strict import Violation
 
-BROADCAST: Final = 0xFFFFFFFF
-BROADCAST_NO_LORA: Final = 1
-"""``NODENUM_BROADCAST_NO_LORA``: handled by the node itself as if it were the addressee."""
-
-POSITION_APP: Final = 3
-NODEINFO_APP: Final = 4
-TELEMETRY_APP: Final = 67
 SIMULATOR_APP: Final = 69
-TRACEROUTE_APP: Final = 70
 
 FRESH_TELEMETRY: Final = 300.0
 """Seconds for which telemetry of the own node answers a request. It reports each minute."""
@@ -179,18 +171,22 @@ def _decide_packet(
         return _refuse(packet, RefusalReason.NO_DESTINATION)
     if packet.portnum == admin.PORTNUM:
         return _decide_admin(packet, own, mirror, rights)
-    if packet.portnum == POSITION_APP:
+    if packet.portnum == packets.POSITION:
         return _decide_position(packet, own, mirror, rights, now)
-    if packet.portnum == NODEINFO_APP:
+    if packet.portnum == packets.NODE_INFO_APP:
         if is_own_identity(packet.payload, mirror.own_user()):
             return Forward(packet)
         return _refuse(packet, RefusalReason.FOREIGN_IDENTITY)
-    if packet.portnum == TELEMETRY_APP:
+    if packet.portnum == packets.TELEMETRY:
         return _decide_telemetry(packet, own, mirror, now)
     if packet.portnum == SIMULATOR_APP:
         # On some builds this puts a frame into the receiver as if it had come over the air.
         return _refuse(packet, RefusalReason.SIMULATOR)
-    if packet.portnum == TRACEROUTE_APP and packet.hop_limit and _is_broadcast(packet.destination):
+    if (
+        packet.portnum == packets.TRACEROUTE
+        and packet.hop_limit
+        and _is_broadcast(packet.destination)
+    ):
         return _refuse(packet, RefusalReason.TRACEROUTE_BROADCAST)
     return Forward(packet)
 
@@ -212,7 +208,7 @@ def _decide_admin(
         return _refuse(packet, RefusalReason.ADMIN_UNKNOWN)
     if row.admin_class is AdminClass.RESPONSE:
         return _refuse(packet, RefusalReason.ADMIN_RESPONSE)
-    if packet.destination == BROADCAST:
+    if packet.destination == packets.BROADCAST:
         return _refuse(packet, RefusalReason.ADMIN_BROADCAST)
     local = _is_local(packet, own)
     if local and row.admin_class is AdminClass.READ:
@@ -311,7 +307,7 @@ def _decide_telemetry(packet: ClientPacket, own: int, mirror: MirrorView, now: f
     variant = asked.pop()
     max_age = FRESH_LOCAL_STATS if variant == _LOCAL_STATS else FRESH_TELEMETRY
     payload = mirror.recent_telemetry(variant, now, max_age)
-    return Forward(packet) if payload is None else Answer(packet, TELEMETRY_APP, payload)
+    return Forward(packet) if payload is None else Answer(packet, packets.TELEMETRY, payload)
 
 
 def _decide_position(
@@ -337,17 +333,17 @@ def _decide_position(
     if packet.want_response:
         payload = mirror.recent_position(now, FRESH_POSITION)
         if payload is not None:
-            return Answer(packet, POSITION_APP, payload)
+            return Answer(packet, packets.POSITION, payload)
     return _swallow(packet, "position")
 
 
 def _is_broadcast(destination: int) -> bool:
-    return destination in {BROADCAST, BROADCAST_NO_LORA}
+    return destination in {packets.BROADCAST, packets.BROADCAST_NO_LORA}
 
 
 def _is_local(packet: ClientPacket, own: int) -> bool:
     """Return whether the own node alone handles a packet."""
-    return packet.destination in {own, BROADCAST_NO_LORA}
+    return packet.destination in {own, packets.BROADCAST_NO_LORA}
 
 
 def _swallow(packet: ClientPacket, reason: str) -> Swallow:

@@ -8,7 +8,7 @@ seconds.
 
 from typing import Final
 
-from . import admin, wire
+from . import admin, packets, wire
 from .client_frame import MAX_DATA_PAYLOAD, ClientPacket
 
 NOTIFICATION_WARNING: Final = 30
@@ -16,11 +16,8 @@ NOTIFICATION_WARNING: Final = 30
 MAX_NOTIFICATION: Final = 400
 """Bytes of ``ClientNotification.message``, its closing NUL included in the firmware's buffer."""
 
-TEXT_MESSAGE_APP: Final = 1
-ROUTING_APP: Final = 5
-WAYPOINT_APP: Final = 8
-ECHOED: Final = frozenset({TEXT_MESSAGE_APP, WAYPOINT_APP})
-"""What one client sends and all the others should see."""
+ECHOED: Final = frozenset({packets.TEXT_MESSAGE, packets.WAYPOINT})
+"""What one client sends and all the others should see, by port number."""
 
 _PRIORITY_RELIABLE: Final = 70
 _PRIORITY_ACK: Final = 120
@@ -116,7 +113,7 @@ def routing(
         rx_time: Now; 0 for unknown.
     """
     data = (
-        wire.varint_field(1, ROUTING_APP)
+        wire.varint_field(1, packets.ROUTING)
         + wire.bytes_field(2, wire.varint_field(3, error))
         + _fixed(6, request_id)
     )
