@@ -1,0 +1,137 @@
+"""A MeshCore companion that answers as a recorded one did."""
+
+import asyncio
+from collections import defaultdict, deque
+from dataclasses import dataclass
+import json
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self, override
+
+from .watched import Watched
+
+RECORDING: Final = (
+    Path(__file__).resolve().parent.parent / "fixtures" / "meshcore-companion-1.17.1.jsonl"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of the recording."""
+
+    connection: int
+    sender: str
+    """``client`` or ``node``; ``event`` for a connection that opened or closed."""
+    frame: bytes
+
+
+def read_recording(path: Path = RECORDING) -> list[Line]:
+    """Return the lines of a recording."""
+    lines = []
+    for text in path.read_text().splitlines():
+        entry = json.loads(text)
+        frame = bytes.fromhex(entry.get("frame", ""))
+        lines.append(Line(entry["conn"], entry.get("from", "event"), frame))
+    return lines
+
+
+class RecordedCompanion(Watched):
+    """A TCP server that answers each command with what followed it in the recording.
+
+    A command that occurs several times gets its answers in turn, the last one again and again. One
+    that does not occur gets the answer to the same code, else an error, as unknown commands do.
+    """
+
+    def __init__(self, lines: list[Line] | None = None) -> None:
+        """Prepare a device; it listens inside ``async with``."""
+        super().__init__()
+        self.host = "127.0.0.1"
+        self.port = 0
+        self.received: list[bytes] = []
+        self._exact: defaultdict[bytes, deque[list[bytes]]] = defaultdict(deque)
+        self._by_code: dict[int, list[bytes]] = {}
+        self._server: asyncio.Server | None = None
+        self._transports: set[asyncio.Transport] = set()
+        command: bytes | None = None
+        for line in lines if lines is not None else read_recording():
+            if line.sender == "client":
+                command = line.frame
+                answers: list[bytes] = []
+                self._exact[command].append(answers)
+                self._by_code.setdefault(command[0], answers)
+            elif line.sender == "node" and command is not None:
+                answers.append(line.frame)
+            else:
+                command = None
+
+    async def __aenter__(self) -> Self:
+        """Listen at a free port."""
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(lambda: _Connection(self), self.host, 0)
+        self.port = self._server.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Leave nothing behind."""
+        assert self._server is not None
+        self._server.close()
+        for transport in tuple(self._transports):
+            transport.abort()
+        await self._server.wait_closed()
+
+    def answer(self, command: bytes) -> list[bytes]:
+        """Return what the recorded device sent after this command."""
+        self.received.append(command)
+        known = self._exact.get(command)
+        if known:
+            answers = known.popleft() if len(known) > 1 else known[0]
+        else:
+            answers = self._by_code.get(command[0], [b"\x01\x01"])
+        self._changed()
+        return answers
+
+    def joined(self, transport: asyncio.Transport) -> None:
+        """Take a client; the one before has to go."""
+        for other in tuple(self._transports):
+            other.close()
+        self._transports.add(transport)
+
+    def left(self, transport: asyncio.Transport) -> None:
+        """A client is gone."""
+        self._transports.discard(transport)
+
+
+class _Connection(asyncio.Protocol):
+    def __init__(self, radio: RecordedCompanion) -> None:
+        self._radio = radio
+        self._transport: asyncio.Transport | None = None
+        self._buffer = bytearray()
+
+    @override
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        self._radio.joined(transport)
+
+    @override
+    def data_received(self, data: bytes) -> None:
+        assert self._transport is not None
+        self._buffer += data
+        while len(self._buffer) >= 3:
+            end = 3 + int.from_bytes(self._buffer[1:3], "little")
+            if len(self._buffer) < end:
+                break
+            command = bytes(self._buffer[3:end])
+            del self._buffer[:end]
+            for frame in self._radio.answer(command):
+                self._transport.write(b">" + len(frame).to_bytes(2, "little") + frame)
+
+    @override
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._transport is not None:
+            self._radio.left(self._transport)
