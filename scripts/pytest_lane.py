@@ -24,7 +24,7 @@ def keep_log_levels(hass: HomeAssistant) -> None:
 
 
 if not hasattr(logger, "_clear_logger_overwrites"):
-    logger._clear_logger_overwrites = keep_log_levels  # type: ignore[attr-defined]  # noqa: SLF001
+    logger._clear_logger_overwrites = keep_log_levels  # noqa: SLF001
 
 # What `python -m pytest` does: the project's folder comes first, not this script's.
 sys.path[0] = str(Path(__file__).resolve().parent.parent)
