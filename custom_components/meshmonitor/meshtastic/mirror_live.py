@@ -4,7 +4,7 @@ from typing import Final
 
 from . import admin, mirror_admin, packets
 from .mirror_state import LORA_CONFIG, NO_CHANGE, MirrorChange, MirrorState, number_field, slot_key
-from .nodes import NodeRecord, Reading, ReadingKey, reading_key, telemetry_variant
+from .nodes import NodeRecord, Reading, ReadingKey, reading_key, says_the_same, telemetry_variant
 from .packets import MeshPacket, sane_time
 
 REPLAYED: Final[tuple[ReadingKey, ...]] = (
@@ -139,7 +139,11 @@ def _remember(state: MirrorState, packet: MeshPacket, payload: bytes, now: float
     state.stores_readings = True
     known = record.readings.get(key)
     stated = sane_time(packet.rx_time, now)
-    if known is not None and stated is not None and stated <= known.time:
+    if known is not None and (
+        says_the_same(key, packet.payload, known.payload)
+        if stated is None
+        else stated <= known.time
+    ):
         # What was heard here is the same, and more of it: the radio stores only a part.
         known.frame = payload
         return NO_CHANGE

@@ -141,6 +141,7 @@ class MirrorState:
             if before is not None:
                 record.readings = before.readings
                 record.rssi = before.rssi
+                record.heard_at = before.heard_at
 
     def payload(self, variant: int, index: int = 0) -> bytes | None:
         """Return the ``FromRadio`` of a variant, tag or channel; None where there is none."""
@@ -307,5 +308,5 @@ def _own_number(captured: Iterable[tuple[bytes, int, bytes]]) -> int:
     return num
 
 
-def _last_heard(record: NodeRecord) -> int:
-    return record.number(nodes.LAST_HEARD)
+def _last_heard(record: NodeRecord) -> float:
+    return max(record.number(nodes.LAST_HEARD), record.heard_at)

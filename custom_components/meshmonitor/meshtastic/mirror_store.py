@@ -28,6 +28,7 @@ def dump(state: MirrorState | None) -> dict[str, object]:
             [
                 num,
                 record.rssi,
+                record.heard_at,
                 [
                     [
                         *key,
@@ -42,7 +43,7 @@ def dump(state: MirrorState | None) -> dict[str, object]:
                 ],
             ]
             for num, record in state.nodes.items()
-            if record.readings or record.rssi is not None
+            if record.readings or record.heard_at
         ],
     }
 
@@ -84,9 +85,10 @@ def _load(
     for frame in frames:
         redact(frame)
     state = MirrorState(frames, redact, max_nodes, counters)
-    for num, rssi, readings in snapshot["nodes"]:
+    for num, rssi, heard_at, readings in snapshot["nodes"]:
         record = state.nodes[int(num)]
         record.rssi = None if rssi is None else int(rssi)
+        record.heard_at = _time(heard_at)
         for portnum, variant, *reading in readings:
             key = int(portnum), int(variant)
             if key not in KEPT:
@@ -105,18 +107,22 @@ def _reading(
 ) -> Reading:
     data = _bytes(payload)
     wire.scan(data)
-    if not (0 <= time < 1 << 32 and 0 <= arrived < 1 << 32):
-        raise ValueError("no time")
     if (snr is not None and not -1000 < snr < 1000) or (hops is not None and hops < 0):
         raise ValueError("no signal figures")
     return Reading(
         data,
-        float(time),
-        float(arrived),
+        _time(time),
+        _time(arrived),
         snr=snr,
         hops=hops,
         frame=None if frame is None else _packet(frame),
     )
+
+
+def _time(value: float) -> float:
+    if not 0 <= value < 1 << 32:
+        raise ValueError("no time")
+    return float(value)
 
 
 def _text(data: bytes) -> str:

@@ -40,6 +40,9 @@ _KEY_SIZE: Final = 32
 _POSITION_TIME: Final = 4
 _KEPT_OF_POSITION: Final = frozenset({1, 2, 3, _POSITION_TIME, 5, 23})
 
+_PLACE: Final = (1, 2, 3)
+"""Of a ``Position``: latitude, longitude, altitude."""
+
 _TELEMETRY_DEVICE: Final = 2
 # Far above what exists, so that a stranger's packets cannot fill the store of readings.
 _TELEMETRY_VARIANTS: Final = range(2, 32)
@@ -113,6 +116,7 @@ class NodeRecord:
         "_base",
         "_changed",
         "_fields",
+        "heard_at",
         "num",
         "readings",
         "rssi",
@@ -127,6 +131,9 @@ class NodeRecord:
         self._changed: set[int] = set()
         self._read(payload)
         self.readings: dict[ReadingKey, Reading] = {}
+        self.heard_at = 0.0
+        """When a packet of the node last arrived here, Unix seconds; 0 for never. A radio without a
+        clock does not say."""
         self.rssi: int | None = None
         """In dBm, of the last packet that was heard from the node itself."""
 
@@ -217,6 +224,7 @@ class NodeRecord:
         """Take over when, how far away and how well a packet of this node was heard."""
         stated = sane_time(packet.rx_time, now)
         last_heard = int(now if stated is None else stated)
+        self.heard_at = max(self.heard_at, last_heard)
         before = self.number(LAST_HEARD)
         if last_heard > before or sane_time(before, now) is None:
             self.set_field(LAST_HEARD, wire.fixed32_field(LAST_HEARD, last_heard))
@@ -335,6 +343,20 @@ def reading_key(packet: MeshPacket) -> ReadingKey | None:
     if packet.portnum in (packets.NODE_STATUS, packets.PAXCOUNTER) and packet.payload:
         return packet.portnum, 0
     return None
+
+
+def says_the_same(key: ReadingKey, payload: bytes, other: bytes) -> bool:
+    """Return whether two payloads tell the same of what a radio stores.
+
+    It stores no time of a measurement, and not all of a position.
+    """
+    portnum, _ = key
+    if portnum == packets.TELEMETRY:
+        return telemetry_variant(payload) == telemetry_variant(other)
+    if portnum == packets.POSITION:
+        place, same = lite_position(payload), lite_position(other)
+        return all(place.get(number) == same.get(number) for number in _PLACE)
+    return payload == other
 
 
 def has_place(position: bytes) -> bool:

@@ -28,6 +28,11 @@ METADATA: Final = 13
 FILE_INFO: Final = 15
 UI_CONFIG: Final = 17
 
+CONFIGURATION: Final = frozenset(
+    {MY_INFO, CONFIG, MODULE_CONFIG, CHANNEL, METADATA, FILE_INFO, UI_CONFIG}
+)
+"""What tells of the radio itself. Clients take it amiss outside a handshake."""
+
 # PortNum
 TEXT_MESSAGE: Final = 1
 POSITION: Final = 3
