@@ -164,6 +164,10 @@ class Link:
         if self._stream is not None:
             self._stream.ready_at = self._clock()
 
+    def mark_handshake(self) -> None:
+        """The radio began anew over the same connection, and has to be read again."""
+        self._set(replace(self.status, state=LinkState.HANDSHAKE, connected_since=None))
+
     def drop(self, reason: str) -> None:
         """End the present connection; the next attempt follows the usual back-off.
 
@@ -191,6 +195,8 @@ class Link:
                     stream.abort("stopped")
                     self._stream = None
                     self._upstream.link_closed(self._clock())
+                if self._task is None:
+                    return
                 self._lost(stream)
             least = CONTENDED_DELAY if self.status.is_contended else 0.0
             await asyncio.sleep(self._backoff.next_delay(least))

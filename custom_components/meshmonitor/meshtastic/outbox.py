@@ -1,0 +1,307 @@
+"""Everything that goes to the radio goes through here: one way out, paced and remembered.
+
+A packet is *queued* here, *sent* when the radio's ``QueueStatus`` says that it took it, and then
+relayed, delivered or failed by the ``ROUTING_APP`` packets that name it.
+"""
+
+import asyncio
+from collections import Counter, OrderedDict, deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from typing import Final
+
+from ..mesh.model import DeliveryState
+from .admin import AdminQuery
+from .decision import RoutingError
+from .framing import encode
+from .pacing import Pacer, Parcel
+
+HOME_ASSISTANT: Final = "home_assistant"
+"""The sender's name of what does not come from a client."""
+REMEMBERED: Final = 1024
+"""So many packets are remembered for the acknowledgements that may still come."""
+ANSWER_TIMEOUT: Final = 10.0
+"""A radio that has not said a word about a packet for so long never got it, or lost it."""
+MAX_ATTEMPTS: Final = 2
+RADIO_MEMORY: Final = 20
+"""The firmware silently drops a packet whose id is among the last so many of a connection."""
+_ACCEPTED: Final = frozenset({0, 35})
+"""``QueueStatus.res``: ``ERRNO_OK``, and ``ERRNO_SHOULD_RELEASE`` for packets to the own node."""
+_RAW: Final = -1
+"""The port number, for pacing, of frames that are no packets."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Outgoing:
+    """One packet that was taken over from a client or from Home Assistant."""
+
+    packet_id: int
+    portnum: int
+    sender: str
+    """A client's id, or `HOME_ASSISTANT`."""
+    destination: int
+    channel: int
+    raw: bytes = field(repr=False)
+    """The ``MeshPacket`` as its sender wrote it."""
+    payload: bytes = field(repr=False)
+    """``Data.payload``."""
+    want_ack: bool = True
+    mutates: bool = False
+    """Whether it changes the radio's configuration or node database."""
+    query: AdminQuery | None = None
+    """What is read from the radio for the mirror."""
+    state: DeliveryState = DeliveryState.QUEUED
+    error: RoutingError | int = RoutingError.NONE
+
+
+class Admission(Enum):
+    """What became of a packet that was handed in."""
+
+    QUEUED = auto()
+    REPEATED = auto()
+    """The same packet of the same sender is on its way already."""
+    ID_IN_USE = auto()
+    """Another packet has this id; the radio would drop this one without a word."""
+    FULL = auto()
+    """It could not leave in time."""
+
+
+@dataclass(slots=True)
+class _InFlight:
+    parcel: Parcel
+    sent_at: float
+    attempts: int
+
+
+class Outbox:
+    """The bounded queue of all senders, and the memory of what was sent."""
+
+    def __init__(
+        self,
+        write: Callable[[bytes], bool],
+        on_change: Callable[[Outgoing, bool], None],
+        clock: Callable[[], float],
+    ) -> None:
+        """Prepare an outbox without a radio.
+
+        Args:
+            write: Sends bytes to the radio; returns whether there is one to take them.
+            on_change: Is told of every change of a packet's state, and whether the mesh said so
+                itself, in a packet that everybody sees.
+            clock: Seconds that only grow.
+        """
+        self.counters: Counter[str] = Counter()
+        self._write = write
+        self._on_change = on_change
+        self._clock = clock
+        self._pacer = Pacer()
+        self._known: OrderedDict[int, Outgoing] = OrderedDict()
+        self._in_flight: dict[int, _InFlight] = {}
+        self._attempts: Counter[int] = Counter()
+        self._recent: deque[int] = deque(maxlen=RADIO_MEMORY)
+        self._is_open = False
+        self._timer: asyncio.TimerHandle | None = None
+
+    def __len__(self) -> int:
+        """Return how many packets wait here."""
+        return len(self._pacer)
+
+    def open(self) -> None:
+        """A radio is there and has been read: send."""
+        self._is_open = True
+        self._recent.clear()
+        self._pacer.session_started(self._clock())
+        self._pump()
+
+    def close(self) -> None:
+        """The radio is gone: hold everything back, also what it never answered for.
+
+        The mesh recognises a repeated packet by its id, so repeating is safe and losing is not.
+        """
+        self._is_open = False
+        for flight in reversed(self._in_flight.values()):
+            self._pacer.put_back(flight.parcel)
+        self._in_flight.clear()
+        self._pump()
+
+    def stop(self) -> None:
+        """Forget everything; no timer is left."""
+        self._is_open = False
+        self._in_flight.clear()
+        self._pacer.clear()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def fail_all(self, error: RoutingError) -> None:
+        """Give up everything that waits: it was meant for another radio."""
+        parcels = [flight.parcel for flight in self._in_flight.values()] + self._pacer.clear()
+        self._in_flight.clear()
+        for parcel in parcels:
+            self._fail(parcel, error)
+
+    def room_for(self, sender: str) -> int:
+        """Return how many more packets a sender may queue."""
+        return self._pacer.room_for(sender)
+
+    def find(self, packet_id: int) -> Outgoing | None:
+        """Return a packet that is remembered."""
+        return self._known.get(packet_id)
+
+    def submit(self, outgoing: Outgoing, payload: bytes) -> Admission:
+        """Take a packet over.
+
+        Args:
+            outgoing: The packet; its id is not 0.
+            payload: The ``ToRadio`` message to send.
+        """
+        packet_id = outgoing.packet_id
+        known = self._known.get(packet_id)
+        if known is not None and (known.state is DeliveryState.QUEUED or packet_id in self._recent):
+            if known.sender == outgoing.sender and known.raw == outgoing.raw:
+                self.counters["repeated"] += 1
+                return Admission.REPEATED
+            self.counters["id_in_use"] += 1
+            return Admission.ID_IN_USE
+        if not self._pacer.accepts(outgoing.sender, outgoing.portnum):
+            self.counters["outbox_full"] += 1
+            return Admission.FULL
+        self._known[packet_id] = outgoing
+        self._known.move_to_end(packet_id)
+        self._forget_old()
+        self._put(
+            Parcel(
+                packet_id=packet_id,
+                portnum=outgoing.portnum,
+                sender=outgoing.sender,
+                payload=payload,
+            )
+        )
+        return Admission.QUEUED
+
+    def submit_raw(self, sender: str, payload: bytes) -> bool:
+        """Take over a ``ToRadio`` that is no packet; returns whether there was room for it."""
+        if not self._is_open or not self._pacer.accepts(sender, _RAW):
+            return False
+        self._put(Parcel(packet_id=0, portnum=_RAW, sender=sender, payload=payload))
+        return True
+
+    def queue_status(self, result: int, free: int, packet_id: int) -> None:
+        """Take the radio's word about its queue and, with an id, about a packet."""
+        self._pacer.queue_status(free, self._clock())
+        if packet_id in self._in_flight:
+            for earlier in tuple(self._in_flight):
+                outgoing = self._known.get(earlier)
+                del self._in_flight[earlier]
+                self._attempts.pop(earlier, None)
+                if outgoing is None:
+                    continue
+                # The radio works in order, and keeps only two reports: where that of an earlier
+                # packet is missing, a later one has pushed it out.
+                if earlier != packet_id or result in _ACCEPTED:
+                    self._taken(outgoing)
+                else:
+                    outgoing.error = result
+                    self.counters["refused_by_radio"] += 1
+                    self._change(outgoing, DeliveryState.FAILED)
+                if earlier == packet_id:
+                    break
+        self._pump()
+
+    def acknowledge(self, packet_id: int, error: int, *, by_recipient: bool) -> None:
+        """Take the mesh's word about a packet.
+
+        Args:
+            packet_id: The acknowledged packet.
+            error: ``Routing.Error``, 0 for none.
+            by_recipient: Whether its recipient said so; else a relay was heard.
+        """
+        outgoing = self._known.get(packet_id)
+        if outgoing is None or outgoing.state is DeliveryState.DELIVERED:
+            return
+        if self._in_flight.pop(packet_id, None) is not None and not error:
+            self._taken(outgoing)
+        if error:
+            outgoing.error = error
+            self._change(outgoing, DeliveryState.FAILED, by_mesh=True)
+        elif by_recipient:
+            self._change(outgoing, DeliveryState.DELIVERED, by_mesh=True)
+        elif outgoing.state is not DeliveryState.FAILED:
+            self._change(outgoing, DeliveryState.RELAYED, by_mesh=True)
+
+    def _put(self, parcel: Parcel) -> None:
+        self._pacer.put(parcel, self._clock())
+        self._pump()
+
+    def _pump(self) -> None:
+        """Send what may be sent, give up what waited too long, and see when to come again."""
+        now = self._clock()
+        for parcel in self._pacer.expired(now):
+            self.counters["expired"] += 1
+            self._fail(
+                parcel,
+                RoutingError.RATE_LIMIT_EXCEEDED if self._is_open else RoutingError.NO_INTERFACE,
+            )
+        self._retry_unanswered(now)
+        while self._is_open and (ready := self._pacer.take(now)) is not None:
+            if not self._write(encode(ready.payload)):
+                self._pacer.put_back(ready)
+                break
+            self._sent(ready, now)
+        self._schedule(now)
+
+    def _sent(self, parcel: Parcel, now: float) -> None:
+        self.counters["sent"] += 1
+        if parcel.packet_id:
+            self._attempts[parcel.packet_id] += 1
+            self._recent.append(parcel.packet_id)
+            self._in_flight[parcel.packet_id] = _InFlight(
+                parcel, now, self._attempts[parcel.packet_id]
+            )
+
+    def _retry_unanswered(self, now: float) -> None:
+        for packet_id, flight in tuple(self._in_flight.items()):
+            if now - flight.sent_at < ANSWER_TIMEOUT:
+                continue
+            del self._in_flight[packet_id]
+            if flight.attempts < MAX_ATTEMPTS:
+                self.counters["retried"] += 1
+                self._pacer.put_back(flight.parcel)
+            else:
+                self.counters["unanswered"] += 1
+                self._fail(flight.parcel, RoutingError.TIMEOUT)
+
+    def _schedule(self, now: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        due = self._pacer.next_due(now, can_send=self._is_open)
+        for flight in self._in_flight.values():
+            left = max(flight.sent_at + ANSWER_TIMEOUT - now, 0.0)
+            due = left if due is None else min(due, left)
+        if due is not None:
+            self._timer = asyncio.get_running_loop().call_later(due, self._pump)
+
+    def _taken(self, outgoing: Outgoing) -> None:
+        if outgoing.state is DeliveryState.QUEUED:
+            self._change(outgoing, DeliveryState.SENT)
+
+    def _fail(self, parcel: Parcel, error: RoutingError) -> None:
+        self._attempts.pop(parcel.packet_id, None)
+        outgoing = self._known.get(parcel.packet_id)
+        if outgoing is not None and outgoing.state is DeliveryState.QUEUED:
+            outgoing.error = error
+            self._change(outgoing, DeliveryState.FAILED)
+
+    def _change(self, outgoing: Outgoing, state: DeliveryState, *, by_mesh: bool = False) -> None:
+        if outgoing.state is not state:
+            outgoing.state = state
+            self._on_change(outgoing, by_mesh)
+
+    def _forget_old(self) -> None:
+        for packet_id in tuple(self._known):
+            if len(self._known) <= REMEMBERED:
+                break
+            if self._known[packet_id].state is not DeliveryState.QUEUED:
+                del self._known[packet_id]

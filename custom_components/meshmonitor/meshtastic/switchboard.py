@@ -1,0 +1,401 @@
+"""Connects the phones of a virtual node with their radio and with each other."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Iterator
+import random
+import time
+from typing import Final, override
+
+from ..mesh.client import Worth
+from ..mesh.virtual_node import VirtualNode
+from . import replies
+from .admin import AdminQuery
+from .client_frame import ClientPacket
+from .decision import Forward, RoutingError
+from .framing import encode
+from .mirror import Mirror
+from .options import MeshtasticVirtualNodeOptions, SharedPosition
+from .outbox import Admission, Outbox, Outgoing
+from .pacing import PORT, QUEUE_LENGTH
+from .packets import MeshPacket
+from .policy import ClientRights
+from .replay import ReplayKind
+from .virtual_node import Desk, Phone
+
+LENDER_TIMEOUT: Final = 600.0
+"""A phone that has not lent its position for so long makes room for another."""
+RESYNC_DELAY: Final = 2.0
+"""Settings are saved in bursts; the other phones read them anew once, behind the last."""
+FETCH_TIMEOUT: Final = 10.0
+_FETCHER: Final = "mirror"
+"""The outbox's name for what is read for the mirror: its own turn beside the clients'."""
+_MAX_PACKET_ID: Final = 0xFFFFFFFF
+
+_ROUTINE: Final = frozenset(
+    {
+        PORT.POSITION_APP,
+        PORT.TELEMETRY_APP,
+        PORT.NODEINFO_APP,
+        PORT.NEIGHBORINFO_APP,
+        PORT.PAXCOUNTER_APP,
+        PORT.RANGE_TEST_APP,
+        PORT.MAP_REPORT_APP,
+    }
+)
+_VITAL: Final = replies.ECHOED | {PORT.ROUTING_APP, PORT.ADMIN_APP, PORT.TRACEROUTE_APP}
+
+
+def worth_of(packet: MeshPacket) -> Worth:
+    """Return what a packet is worth to a client that reads too slowly."""
+    if not packet.is_decoded or packet.portnum in _ROUTINE:
+        return Worth.ROUTINE
+    return Worth.VITAL if packet.portnum in _VITAL else Worth.NEWS
+
+
+class Switchboard(Desk):
+    """Knows all phones, and which of them a frame of the radio is for."""
+
+    def __init__(
+        self,
+        mirror: Mirror,
+        outbox: Outbox,
+        reread: Callable[[], None],
+    ) -> None:
+        """Prepare a switchboard without phones.
+
+        Args:
+            mirror: What is known of the radio.
+            outbox: The way to the radio.
+            reread: Has the radio's configuration read anew.
+        """
+        self.mirror = mirror
+        self.refusals: Counter[str] = Counter()
+        self.virtual_node: VirtualNode | None = None
+        self._outbox = outbox
+        self._reread = reread
+        self._lender: str | None = None
+        self._lent_at = float("-inf")
+        self._delegate: str | None = None
+        self._mqtt_speakers: set[str] = set()
+        self._xmodem_user: str | None = None
+        self._fetches: dict[AdminQuery, list[tuple[Phone, ClientPacket]]] = {}
+        self._fetch_ids: dict[int, AdminQuery] = {}
+        self._fetch_timers: dict[AdminQuery, asyncio.TimerHandle] = {}
+        self._resync_timer: asyncio.TimerHandle | None = None
+        self._resync_but: set[str] = set()
+        self._lockdown: bytes | None = None
+
+    def stop(self) -> None:
+        """Leave no timer behind."""
+        for timer in self._fetch_timers.values():
+            timer.cancel()
+        self._fetch_timers.clear()
+        self._fetches.clear()
+        self._fetch_ids.clear()
+        if self._resync_timer is not None:
+            self._resync_timer.cancel()
+            self._resync_timer = None
+
+    @property
+    def options(self) -> MeshtasticVirtualNodeOptions:
+        """How the virtual node serves."""
+        assert self.virtual_node is not None
+        options = self.virtual_node.options
+        assert isinstance(options, MeshtasticVirtualNodeOptions)
+        return options
+
+    def phones(self) -> Iterator[Phone]:
+        """Go through all connected phones, the longest connected first."""
+        if self.virtual_node is not None:
+            for handler in self.virtual_node.handlers():
+                assert isinstance(handler, Phone)
+                yield handler
+
+    def phone(self, name: str) -> Phone | None:
+        """Return a connected phone."""
+        client = self.virtual_node.clients.get(name) if self.virtual_node is not None else None
+        handler = client.handler if client is not None else None
+        return handler if isinstance(handler, Phone) else None
+
+    # What phones ask
+
+    @override
+    def rights(self, phone: Phone) -> ClientRights:
+        options = self.options
+        is_admin = phone.client.is_admin
+        return ClientRights(
+            admin=is_admin,
+            destructive=is_admin and options.allow_destructive_commands,
+            mqtt_delegate=self._mqtt_delegate() == phone.name,
+            position=self._may_lend_position(phone),
+            secrets=not options.hide_secrets,
+        )
+
+    @override
+    def offers_mqtt(self, phone: Phone) -> None:
+        self._mqtt_speakers.add(phone.name)
+        if self._delegate not in self._mqtt_speakers:
+            self._delegate = phone.name
+
+    @override
+    def new_packet_id(self) -> int:
+        return random.randint(1, _MAX_PACKET_ID)
+
+    @override
+    def free_slots(self, phone: Phone) -> int:
+        return min(QUEUE_LENGTH, self._outbox.room_for(phone.name))
+
+    @override
+    def submit(self, phone: Phone, forward: Forward) -> None:
+        packet = forward.packet
+        outgoing = Outgoing(
+            packet_id=packet.id,
+            portnum=packet.portnum,
+            sender=phone.name,
+            destination=packet.destination,
+            channel=packet.channel,
+            raw=packet.raw,
+            payload=packet.payload,
+            want_ack=packet.want_ack,
+            mutates=forward.mutates,
+        )
+        admission = self._outbox.submit(outgoing, replies.for_radio(packet.raw, packet.id))
+        match admission:
+            case Admission.QUEUED | Admission.REPEATED:
+                if forward.lends_position:
+                    self._lender, self._lent_at = phone.name, time.monotonic()
+                phone.queue_status(packet.id)
+            case Admission.ID_IN_USE:
+                phone.refuse(
+                    packet,
+                    "id_in_use",
+                    RoutingError.BAD_REQUEST,
+                    "Not sent: another packet with the same number is on its way",
+                )
+            case Admission.FULL:
+                phone.refuse(
+                    packet,
+                    "outbox_full",
+                    RoutingError.RATE_LIMIT_EXCEEDED,
+                    "Not sent: too much is waiting for the radio already",
+                )
+
+    @override
+    def submit_raw(self, phone: Phone, payload: bytes, *, is_xmodem: bool) -> None:
+        if is_xmodem:
+            self._xmodem_user = phone.name
+        if not self._outbox.submit_raw(phone.name, payload):
+            phone.refuse(
+                None,
+                "outbox_full",
+                RoutingError.RATE_LIMIT_EXCEEDED,
+                "Not sent: the radio is not there or too much is waiting for it",
+            )
+
+    @override
+    def fetch(self, phone: Phone, packet: ClientPacket, query: AdminQuery) -> None:
+        waiting = self._fetches.setdefault(query, [])
+        waiting.append((phone, packet))
+        own = self.mirror.my_node_num
+        if len(waiting) > 1 or own is None:
+            return
+        packet_id = self.new_packet_id()
+        raw = replies.admin_query(query, own, packet_id)
+        outgoing = Outgoing(
+            packet_id=packet_id,
+            portnum=PORT.ADMIN_APP,
+            sender=_FETCHER,
+            destination=own,
+            channel=0,
+            raw=raw,
+            payload=query.payload,
+            query=query,
+        )
+        self._fetch_ids[packet_id] = query
+        self._fetch_timers[query] = asyncio.get_running_loop().call_later(
+            FETCH_TIMEOUT, self._fetched, packet_id, None
+        )
+        if self._outbox.submit(outgoing, replies.for_radio(raw, packet_id)) is not Admission.QUEUED:
+            self._fetched(packet_id, None)
+
+    @override
+    def handshake_complete(self, phone: Phone, kind: ReplayKind) -> None:
+        if self._lockdown is not None and kind is not ReplayKind.CONFIG:
+            phone.reply(self._lockdown)
+
+    @override
+    def gone(self, phone: Phone) -> None:
+        name = phone.name
+        self._mqtt_speakers.discard(name)
+        if self._delegate == name:
+            self._delegate = None
+        if self._lender == name:
+            self._lender = None
+        if self._xmodem_user == name:
+            self._xmodem_user = None
+        for query, waiting in self._fetches.items():
+            self._fetches[query] = [item for item in waiting if item[0] is not phone]
+
+    @override
+    def count_refusal(self, reason: str) -> None:
+        self.refusals[reason] += 1
+
+    # What the radio says
+
+    def packet_from_radio(self, payload: bytes, packet: MeshPacket) -> None:
+        """Hand a packet to the phones that it is for."""
+        if packet.portnum == PORT.ADMIN_APP and packet.is_decoded:
+            self._admin_from_radio(payload, packet)
+            return
+        if (
+            packet.portnum == PORT.ROUTING_APP
+            and packet.is_decoded
+            and packet.request_id in self._fetch_ids
+        ):
+            if packet.payload != b"\x18\x00":
+                self._fetched(packet.request_id, None)
+            return
+        self.to_all(payload, worth_of(packet))
+
+    def replayed_from_radio(self, payload: bytes, since: float) -> None:
+        """Hand a stored reading to the phones that read the radio's state in this session.
+
+        Args:
+            payload: The ``FromRadio``.
+            since: When the session's dump was complete, by the monotonic clock.
+        """
+        frame = encode(payload)
+        for phone in self.phones():
+            if phone.is_live and phone.handshake_at >= since:
+                phone.deliver(frame, Worth.ROUTINE)
+
+    def notification_from_radio(self, payload: bytes, reply_id: int) -> None:
+        """Hand a notification to the phone whose packet it is about, or to all."""
+        outgoing = self._outbox.find(reply_id) if reply_id else None
+        phone = self.phone(outgoing.sender) if outgoing is not None else None
+        if phone is not None:
+            phone.deliver(encode(payload), Worth.VITAL)
+        elif outgoing is None:
+            self.to_all(payload, Worth.NEWS)
+
+    def mqtt_from_radio(self, payload: bytes) -> None:
+        """Hand what the radio has for its MQTT broker to the one phone that carries it."""
+        name = self._mqtt_delegate()
+        phone = self.phone(name) if name is not None else None
+        if phone is not None and phone.is_live:
+            phone.deliver(encode(payload), Worth.NEWS)
+        else:
+            self.count_refusal("mqtt_without_delegate")
+
+    def xmodem_from_radio(self, payload: bytes) -> None:
+        """Hand a step of a file transfer to the phone that does it."""
+        phone = self.phone(self._xmodem_user) if self._xmodem_user is not None else None
+        if phone is not None:
+            phone.reply(payload)
+
+    def lockdown_from_radio(self, payload: bytes) -> None:
+        """Hand the radio's lock state to all, also to those who come later."""
+        self._lockdown = payload
+        self.to_all(payload, Worth.NEWS)
+
+    def to_all(self, payload: bytes, worth: Worth, *, but: str | None = None) -> None:
+        """Hand a ``FromRadio`` to every phone, framed once for all."""
+        frame = encode(payload)
+        for phone in self.phones():
+            if phone.name != but:
+                phone.deliver(frame, worth)
+
+    # What becomes of what was sent
+
+    def packet_changed(self, outgoing: Outgoing, *, by_mesh: bool) -> None:
+        """Tell those who have to know about a packet's fate."""
+        match outgoing.state:
+            case outgoing.state.SENT:
+                self._taken_by_radio(outgoing)
+            case outgoing.state.FAILED if not by_mesh:
+                phone = self.phone(outgoing.sender)
+                if phone is not None:
+                    phone.fail(outgoing.packet_id, outgoing.error)
+
+    def _taken_by_radio(self, outgoing: Outgoing) -> None:
+        own = self.mirror.my_node_num
+        if own is None:
+            return
+        if outgoing.portnum in replies.ECHOED:
+            echo = replies.echo(own, outgoing.raw, outgoing.packet_id, int(time.time()))
+            self.to_all(echo, Worth.VITAL, but=outgoing.sender)
+        elif outgoing.mutates:
+            change = self.mirror.apply_admin(outgoing.payload)
+            if change.needs_reread:
+                self._reread()
+            elif change.config or change.channels:
+                self.resync(but=outgoing.sender)
+
+    # Phones read anew
+
+    def snapshot_complete(self) -> None:
+        """Answer the phones that have been waiting for a configuration."""
+        self._lockdown = None
+        for phone in self.phones():
+            phone.snapshot_ready()
+
+    def resync(self, *, but: str | None = None) -> None:
+        """Have all phones read the configuration anew, soon and once.
+
+        Every client answers ``rebooted`` by asking again, and none is hurt by it, while stray
+        ``channel`` or ``config_complete_id`` frames spoil what some of them know.
+        """
+        if self._resync_timer is None:
+            self._resync_but = set() if but is None else {but}
+        else:
+            self._resync_timer.cancel()
+            self._resync_but &= {but} if but is not None else set()
+        self._resync_timer = asyncio.get_running_loop().call_later(RESYNC_DELAY, self._resync)
+
+    def _resync(self) -> None:
+        self._resync_timer = None
+        for phone in self.phones():
+            if phone.is_live and phone.name not in self._resync_but:
+                phone.reply(replies.rebooted())
+
+    def _admin_from_radio(self, payload: bytes, packet: MeshPacket) -> None:
+        if packet.request_id in self._fetch_ids:
+            self._fetched(packet.request_id, packet.payload)
+            return
+        outgoing = self._outbox.find(packet.request_id) if packet.request_id else None
+        phone = self.phone(outgoing.sender) if outgoing is not None else None
+        if phone is not None:
+            phone.deliver(encode(payload), Worth.VITAL)
+
+    def _fetched(self, packet_id: int, answer: bytes | None) -> None:
+        query = self._fetch_ids.pop(packet_id, None)
+        if query is None:
+            return
+        timer = self._fetch_timers.pop(query, None)
+        if timer is not None:
+            timer.cancel()
+        if answer is not None:
+            self.mirror.remember_admin_answer(query, answer)
+        for phone, packet in self._fetches.pop(query, ()):
+            if answer is not None:
+                phone.decide_again(packet)
+            else:
+                phone.fail(packet.id, RoutingError.NO_RESPONSE)
+
+    def _may_lend_position(self, phone: Phone) -> bool:
+        match self.options.shared_position:
+            case SharedPosition.ALL:
+                return True
+            case SharedPosition.NONE:
+                return False
+        is_free = self._lender is None or time.monotonic() - self._lent_at > LENDER_TIMEOUT
+        return is_free or self._lender == phone.name
+
+    def _mqtt_delegate(self) -> str | None:
+        """Return the one phone that carries MQTT: one that does so already, else the oldest."""
+        if self._delegate is None:
+            live = [phone.name for phone in self.phones() if phone.is_live]
+            speakers = [name for name in live if name in self._mqtt_speakers]
+            self._delegate = next(iter(speakers or live), None)
+        return self._delegate

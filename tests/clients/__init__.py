@@ -1,0 +1,1 @@
+"""Clients of the virtual nodes, as tests need them."""
