@@ -134,12 +134,15 @@ async def set_up(home_assistant: HomeAssistant, sources: Sequence[Source]) -> No
     """Add the sources in Home Assistant's first run, and say where to look."""
     try:
         await home_assistant.connect()
-        if not await home_assistant.has_source():
+        if not await home_assistant.sources():
             for source in sources:
                 virtual_node = {"enabled": True, "port": source.facts.virtual_node_port}
                 await home_assistant.add_source(
                     source.kind, {**source.answers, "virtual_node": virtual_node}
                 )
+        for added in await home_assistant.sources():
+            if added["state"] != "loaded":
+                print(f"\n{added['title']}: {added['state']} {added['reason'] or ''}")
     finally:
         await home_assistant.disconnect()
     print(welcome(home_assistant, sources), flush=True)

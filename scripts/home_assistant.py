@@ -203,10 +203,11 @@ class HomeAssistant:
             raise Failure(f"{response.url.path}: {response.status} {await response.text()}")
         return await response.json()
 
-    async def has_source(self) -> bool:
-        """Return whether a source has been added before."""
+    async def sources(self) -> list[dict[str, Any]]:
+        """Return the sources that have been added, with `title`, `state` and `reason` of each."""
         path = "/api/config/config_entries/entry?domain=meshmonitor"
-        return bool(await self.call("GET", path))
+        found: list[dict[str, Any]] = await self.call("GET", path)
+        return found
 
     async def add_source(self, kind: str, answers: Mapping[str, Any]) -> str:
         """Add a source by the config flow, as the page does, and return its title.
