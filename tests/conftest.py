@@ -9,6 +9,8 @@ import pytest
 # first: this integration would then not be found.
 import custom_components.meshmonitor  # noqa: F401
 
+pytest_plugins = ["tests.ha.fixtures"]
+
 
 @pytest.fixture(autouse=True)
 def _load_custom_integrations(enable_custom_integrations: None) -> None:

@@ -26,7 +26,7 @@ PROTOCOLS: Final = frozenset({"meshtastic", "meshcore"})
 # The only place outside the rooms where a radio protocol is chosen by name, and what of a
 # protocol's room it may name.
 WIRING: Final = "protocols.py"
-FACE: Final = frozenset({"source", "options"})
+FACE: Final = frozenset({"options", "probe", "source"})
 # Protocol rules: bytes or frames in, decisions out, the clock handed in.
 SANS_IO: Final = frozenset(
     {"decode.py", "framing.py", "frames.py", "mirror.py", "pacing.py", "policy.py", "wire.py"}

@@ -1,0 +1,61 @@
+"""MeshMonitor: LoRa mesh radios in Home Assistant, each shared with many apps at once."""
+
+from homeassistant.const import Platform
+from homeassistant.core import HomeAssistant
+from homeassistant.exceptions import ConfigEntryError
+from homeassistant.helpers import config_validation as cv
+from homeassistant.helpers.typing import ConfigType
+
+from .const import DOMAIN
+from .coordinator import MeshMonitorConfigEntry, MeshMonitorCoordinator
+from .http import VirtualNodeStatusView
+from .services import async_setup_services
+from .storage import SnapshotStore
+
+CONFIG_SCHEMA = cv.config_entry_only_config_schema(DOMAIN)
+
+PLATFORMS = [Platform.BINARY_SENSOR, Platform.EVENT, Platform.NOTIFY, Platform.SENSOR]
+
+
+async def async_setup(hass: HomeAssistant, config: ConfigType) -> bool:
+    """Set up what does not belong to a single radio."""
+    async_setup_services(hass)
+    hass.http.register_view(VirtualNodeStatusView())
+    return True
+
+
+async def async_setup_entry(hass: HomeAssistant, entry: MeshMonitorConfigEntry) -> bool:
+    """Set up a source. Its radio may be away: the virtual node serves all the same."""
+    try:
+        coordinator = MeshMonitorCoordinator(hass, entry)
+    except (KeyError, ValueError) as err:
+        raise ConfigEntryError(
+            translation_domain=DOMAIN,
+            translation_key="invalid_entry",
+            translation_placeholders={"name": entry.title},
+        ) from err
+    await coordinator.async_load()
+    entry.runtime_data = coordinator
+    await hass.config_entries.async_forward_entry_setups(entry, PLATFORMS)
+    # Last, so that every entity is there when the first event comes.
+    await coordinator.async_start()
+    entry.async_on_unload(entry.add_update_listener(_async_entry_updated))
+    return True
+
+
+async def async_unload_entry(hass: HomeAssistant, entry: MeshMonitorConfigEntry) -> bool:
+    """End a source: afterwards no task, timer or socket is left of it."""
+    if not await hass.config_entries.async_unload_platforms(entry, PLATFORMS):
+        return False
+    await entry.runtime_data.async_stop()
+    return True
+
+
+async def async_remove_entry(hass: HomeAssistant, entry: MeshMonitorConfigEntry) -> None:
+    """Forget what was kept of a source."""
+    await SnapshotStore(hass, entry.entry_id).async_remove()
+
+
+async def _async_entry_updated(hass: HomeAssistant, entry: MeshMonitorConfigEntry) -> None:
+    """Apply what changed; only what reaches the radio makes a reload."""
+    await entry.runtime_data.async_entry_updated()

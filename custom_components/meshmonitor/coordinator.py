@@ -1,0 +1,267 @@
+"""One source in Home Assistant: owns the radio's side and tells the entities what concerns them."""
+
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass
+import logging
+from typing import Any, Final
+
+from homeassistant.config_entries import ConfigEntry
+from homeassistant.const import EVENT_HOMEASSISTANT_STOP
+from homeassistant.core import CALLBACK_TYPE, Event, HomeAssistant, callback
+from homeassistant.exceptions import HomeAssistantError, ServiceValidationError
+from homeassistant.helpers import device_registry as dr
+
+from .announce import Announcer
+from .const import CONF_PROTOCOL, CONF_VIRTUAL_NODE, DOMAIN
+from .issues import Issues
+from .mesh.model import Message
+from .mesh.source import (
+    ChannelsChanged,
+    IdentityChanged,
+    LinkChanged,
+    MeshEvent,
+    NodeChanged,
+    NodeRemoved,
+    OutgoingText,
+    ProblemChanged,
+    SendError,
+    SendReason,
+    VirtualNodeChanged,
+)
+from .protocols import PROTOCOLS, endpoint_of
+from .storage import SnapshotStore
+
+_LOGGER = logging.getLogger(__name__)
+
+type MeshMonitorConfigEntry = ConfigEntry[MeshMonitorCoordinator]
+
+_WORTH_KEEPING: Final = (ChannelsChanged, IdentityChanged, NodeChanged, NodeRemoved)
+_USER_ERRORS: Final = frozenset(
+    {
+        SendReason.TOO_LONG,
+        SendReason.UNKNOWN_CHANNEL,
+        SendReason.UNKNOWN_NODE,
+        SendReason.NOT_SUPPORTED,
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class AvailabilityChanged:
+    """The radio became reachable, or is no longer."""
+
+    is_available: bool
+
+
+type CoordinatorEvent = MeshEvent | AvailabilityChanged
+
+
+class MeshMonitorCoordinator:
+    """Owns the source of one config entry.
+
+    Nothing is polled, and nobody is told what is not about them: a mesh of a thousand nodes sends
+    many packets, and each of them concerns few entities.
+    """
+
+    def __init__(self, hass: HomeAssistant, entry: MeshMonitorConfigEntry) -> None:
+        """Prepare the source; nothing is opened yet.
+
+        Raises:
+            KeyError: The entry names a protocol that there is none of, or lacks how to reach it.
+            ValueError: An option of the entry is damaged.
+        """
+        self.hass = hass
+        self.entry = entry
+        self.unique_id = entry.unique_id or entry.entry_id
+        self.protocol = PROTOCOLS[entry.data[CONF_PROTOCOL]]
+        self.source = self.protocol.make_source(
+            endpoint_of(entry.data),
+            self.protocol.virtual_node_options(entry.options),
+            name=entry.title,
+            expected_node_id=entry.unique_id,
+        )
+        self.device_id = ""
+        self._applied = (entry.data, entry.options)
+        self._listeners: defaultdict[
+            tuple[type[object], str | None], list[Callable[[Any], None]]
+        ] = defaultdict(list)
+        self._issues = Issues(hass, entry)
+        self._store = SnapshotStore(hass, entry.entry_id)
+        self._announcer = Announcer(hass, entry, self.protocol)
+        self._was_available = False
+        self._unsubscribe: CALLBACK_TYPE | None = None
+
+    @property
+    def is_available(self) -> bool:
+        """Whether the radio is there."""
+        return self.source.link.is_ready
+
+    async def async_load(self) -> None:
+        """Take over what was known before the last stop, and make the radio's device."""
+        snapshot = await self._store.async_load()
+        if snapshot is not None:
+            try:
+                self.source.restore(snapshot)
+            except ValueError:
+                _LOGGER.warning("%s: what was stored is damaged; starting empty", self.entry.title)
+        self._async_update_device()
+
+    async def async_start(self) -> None:
+        """Begin to hold the link and to serve the virtual node."""
+        self._unsubscribe = self.source.subscribe(self._async_handle)
+        self.entry.async_on_unload(
+            self.hass.bus.async_listen_once(EVENT_HOMEASSISTANT_STOP, self._async_hass_stops)
+        )
+        await self.source.start()
+
+    async def async_stop(self) -> None:
+        """End everything, and keep what is worth it."""
+        if self._unsubscribe is None:
+            return
+        self._unsubscribe()
+        self._unsubscribe = None
+        await self._announcer.async_stop()
+        await self._store.async_save(self.source.snapshot())
+        await self.source.stop()
+        self._issues.clear()
+
+    async def _async_hass_stops(self, event: Event) -> None:
+        await self.async_stop()
+
+    async def async_entry_updated(self) -> None:
+        """Bring the source to what the entry says now, with as little disturbance as possible."""
+        data, options = self._applied
+        new_data, new_options = self.entry.data, self.entry.options
+        self._applied = (new_data, new_options)
+        if new_data != data or _without_virtual_node(new_options) != _without_virtual_node(options):
+            self.hass.config_entries.async_schedule_reload(self.entry.entry_id)
+        elif new_options != options:
+            await self.source.apply_virtual_node(self.protocol.virtual_node_options(new_options))
+
+    @callback
+    def subscribe[EventT: CoordinatorEvent](
+        self,
+        kind: type[EventT],
+        listener: Callable[[EventT], None],
+        *,
+        node_id: str | None = None,
+    ) -> CALLBACK_TYPE:
+        """Hand every further event of a kind to a listener; returns what ends that.
+
+        Args:
+            kind: The event's class.
+            listener: Is called in the event loop, and must return at once.
+            node_id: Only events about this node.
+        """
+        listeners = self._listeners[kind, node_id]
+        listeners.append(listener)
+
+        @callback
+        def unsubscribe() -> None:
+            listeners.remove(listener)
+            if not listeners and self._listeners.get((kind, node_id)) is listeners:
+                del self._listeners[kind, node_id]
+
+        return unsubscribe
+
+    async def async_send_text(self, outgoing: OutgoingText) -> Message:
+        """Hand a text to the radio.
+
+        Raises:
+            ServiceValidationError: It cannot be sent as it is.
+            HomeAssistantError: The radio cannot send it now.
+        """
+        try:
+            return await self.source.send_text(outgoing)
+        except SendError as err:
+            error = ServiceValidationError if err.reason in _USER_ERRORS else HomeAssistantError
+            raise error(
+                translation_domain=DOMAIN,
+                translation_key=f"send_{err.reason}",
+                translation_placeholders={
+                    "name": self.entry.title,
+                    "limit": str(self.source.max_text_bytes),
+                },
+            ) from err
+
+    @callback
+    def _async_handle(self, event: MeshEvent) -> None:
+        if isinstance(event, LinkChanged):
+            self._dispatch(event)
+            self._async_link_changed(event)
+            return
+        if isinstance(event, VirtualNodeChanged):
+            self._async_virtual_node_changed()
+        elif isinstance(event, ProblemChanged):
+            self._issues.set(event.problem, event.is_active, event.placeholders)
+        elif isinstance(event, IdentityChanged):
+            self._async_update_device()
+            self._announcer.update(self.source)
+        if isinstance(event, _WORTH_KEEPING):
+            self._store.async_delay_save(self.source.snapshot)
+        self._dispatch(event)
+
+    @callback
+    def _async_link_changed(self, event: LinkChanged) -> None:
+        if event.status.is_ready == self._was_available:
+            return
+        self._was_available = event.status.is_ready
+        if self._was_available:
+            self._store.async_delay_save(self.source.snapshot)
+        self._dispatch(AvailabilityChanged(self._was_available))
+
+    @callback
+    def _async_virtual_node_changed(self) -> None:
+        virtual_node = self.source.virtual_node
+        self._issues.set(
+            "virtual_node_bind_failed",
+            virtual_node.bind_error is not None,
+            {"port": str(virtual_node.options.port), "error": virtual_node.bind_error or ""},
+        )
+        self._announcer.update(self.source)
+
+    @callback
+    def _async_update_device(self) -> None:
+        """Let the device registry show the radio as it calls itself."""
+        known: dict[str, Any] = {"name": self.entry.title}
+        identity = self.source.identity
+        if identity is not None and self.entry.unique_id in {None, identity.node_id}:
+            known = {
+                "name": identity.name,
+                "model": identity.hardware,
+                "sw_version": identity.firmware,
+            }
+        self.device_id = (
+            dr.async_get(self.hass)
+            .async_get_or_create(
+                config_entry_id=self.entry.entry_id,
+                identifiers={(DOMAIN, self.unique_id)},
+                manufacturer=self.protocol.name,
+                serial_number=self.unique_id,
+                **known,
+            )
+            .id
+        )
+
+    @callback
+    def _dispatch(self, event: CoordinatorEvent) -> None:
+        kind = type(event)
+        self._tell(self._listeners.get((kind, None)), event)
+        if isinstance(event, NodeChanged):
+            self._tell(self._listeners.get((kind, event.node.node_id)), event)
+        elif isinstance(event, NodeRemoved):
+            self._tell(self._listeners.get((kind, event.node_id)), event)
+
+    @callback
+    def _tell(self, listeners: list[Callable[[Any], None]] | None, event: CoordinatorEvent) -> None:
+        for listener in tuple(listeners or ()):
+            try:
+                listener(event)
+            except Exception:
+                # The link's reader stands behind this call: an entity's fault must not end it.
+                _LOGGER.exception("%s: error in a listener", self.entry.title)
+
+
+def _without_virtual_node(options: Any) -> dict[str, Any]:
+    return {key: value for key, value in options.items() if key != CONF_VIRTUAL_NODE}

@@ -1,0 +1,75 @@
+"""What the entities of a radio and of its virtual node have in common."""
+
+from typing import override
+
+from homeassistant.core import callback
+from homeassistant.helpers.device_registry import ChildDeviceInfo, DeviceInfo
+from homeassistant.helpers.entity import Entity
+
+from .const import CONF_VIRTUAL_NODE, DOMAIN
+from .coordinator import AvailabilityChanged, CoordinatorEvent, MeshMonitorCoordinator
+
+
+class MeshMonitorEntity(Entity):
+    """An entity of a source: reads from it, keeps nothing, is told when to look again."""
+
+    _attr_has_entity_name = True
+    _attr_should_poll = False
+
+    def __init__(
+        self, coordinator: MeshMonitorCoordinator, key: str, *update_on: type[CoordinatorEvent]
+    ) -> None:
+        """Prepare an entity.
+
+        Args:
+            coordinator: Where everything comes from.
+            key: What tells it from the source's other entities of its platform.
+            update_on: The events that can change its state.
+        """
+        self.coordinator = coordinator
+        self._attr_unique_id = f"{coordinator.unique_id}_{key}"
+        self._update_on = update_on
+
+    @override
+    async def async_added_to_hass(self) -> None:
+        """Listen to what concerns this entity."""
+        await super().async_added_to_hass()
+        for kind in self._update_on:
+            self.async_on_remove(self.coordinator.subscribe(kind, self._async_update_state))
+
+    @callback
+    def _async_update_state(self, event: CoordinatorEvent) -> None:
+        """Show what has changed."""
+        self.async_write_ha_state()
+
+
+class GatewayEntity(MeshMonitorEntity):
+    """An entity of the radio itself; there while the radio is."""
+
+    def __init__(
+        self, coordinator: MeshMonitorCoordinator, key: str, *update_on: type[CoordinatorEvent]
+    ) -> None:
+        """Belong to the radio's device."""
+        super().__init__(coordinator, key, AvailabilityChanged, *update_on)
+        self._attr_device_info = DeviceInfo(identifiers={(DOMAIN, coordinator.unique_id)})
+
+    @property
+    @override
+    def available(self) -> bool:
+        """Whether the radio is there."""
+        return self.coordinator.is_available
+
+
+class VirtualNodeEntity(MeshMonitorEntity):
+    """An entity of the virtual node, which is there whether the radio is or not."""
+
+    def __init__(
+        self, coordinator: MeshMonitorCoordinator, key: str, *update_on: type[CoordinatorEvent]
+    ) -> None:
+        """Belong to the virtual node's device, a part of the radio's."""
+        super().__init__(coordinator, key, *update_on)
+        self._attr_device_info = ChildDeviceInfo(
+            identifiers={(DOMAIN, f"{coordinator.unique_id}_{CONF_VIRTUAL_NODE}")},
+            translation_key=CONF_VIRTUAL_NODE,
+            parent_device_id=coordinator.device_id,
+        )
