@@ -21,12 +21,13 @@ _SHARED_CONTACT: Final = {
     4: wire.VARINT,  # manually_verified
 }
 
+_USER_MACADDR: Final = 4
 _USER_PUBLIC_KEY: Final = 8
 _USER: Final = {
     1: wire.BYTES,  # id
     2: wire.BYTES,  # long_name
     3: wire.BYTES,  # short_name
-    4: wire.BYTES,  # macaddr
+    _USER_MACADDR: wire.BYTES,
     5: wire.VARINT,  # hw_model
     6: wire.VARINT,  # is_licensed
     7: wire.VARINT,  # role
@@ -34,7 +35,7 @@ _USER: Final = {
     9: wire.VARINT,  # is_unmessagable
 }
 _USER_ALWAYS_SENT: Final = (1, 2, 3, 5, 6, 7, _USER_PUBLIC_KEY)
-"""What makes an identity; ``macaddr`` is deprecated and the rest is newer than some clients."""
+"""What makes an identity, in every version of the schema."""
 
 
 class Contact(Enum):
@@ -105,10 +106,12 @@ def _read_user(user: bytes) -> dict[int, bytes | int] | None:
     fields = wire.scan(user)
     if find_violations(fields, _USER):
         return None
+    # The address is deprecated; firmware 2.8 gives another one in its dump than when asked.
     values = {
         field.number: wire.value_bytes(user, field)
         if field.wire_type == wire.BYTES
         else field.number_value
         for field in fields
+        if field.number != _USER_MACADDR
     }
     return {number: value for number, value in values.items() if value}
