@@ -10,7 +10,19 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, ClassVar
 
-from .model import Channel, Delivery, Identity, LinkStatus, Message, Node, Traceroute, Waypoint
+from .model import (
+    Channel,
+    Delivery,
+    Identity,
+    LinkStatus,
+    Message,
+    Node,
+    Position,
+    RouteHop,
+    Telemetry,
+    Traceroute,
+    Waypoint,
+)
 from .virtual_node import VirtualNode, VirtualNodeOptions
 
 
@@ -190,6 +202,30 @@ class OutgoingText:
     want_ack: bool = True
 
 
+class RequestKind(StrEnum):
+    """What a node of the mesh can be asked for, over the air."""
+
+    TRACEROUTE = "traceroute"
+    POSITION = "position"
+    TELEMETRY = "telemetry"
+    NODE_INFO = "node_info"
+    NEIGHBORS = "neighbors"
+    STATUS = "status"
+    """The figures that a repeater or room server keeps of itself."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NeighborList:
+    """Whom a node hears directly."""
+
+    node_id: str
+    neighbors: tuple[RouteHop, ...]
+
+
+type RequestAnswer = Traceroute | Position | Telemetry | Node | NeighborList
+"""What a request is answered with: in the order of `RequestKind`; a status is a `Telemetry`."""
+
+
 class MeshSource(ABC):
     """One radio, its mesh and its virtual node.
 
@@ -282,6 +318,62 @@ class MeshSource(ABC):
 
         Raises:
             SendError: It cannot be sent; nothing was queued.
+        """
+
+    @property
+    @abstractmethod
+    def supported_requests(self) -> frozenset[RequestKind]:
+        """What nodes can be asked for in this protocol."""
+
+    @abstractmethod
+    async def request(
+        self, kind: RequestKind, node_id: str, *, detail: str | None = None
+    ) -> RequestAnswer:
+        """Ask a node over the air and wait for its answer.
+
+        Nothing is asked over the air but by this method and by what people send.
+
+        Args:
+            kind: What to ask for.
+            node_id: Whom to ask.
+            detail: For telemetry, which kind of it; None for the protocol's own choice.
+
+        Raises:
+            SendError: It cannot be asked, or no answer came in the time that the protocol grants.
+        """
+
+    @abstractmethod
+    async def send_waypoint(self, waypoint: Waypoint, *, channel: int) -> Waypoint:
+        """Share a place with everyone on a channel; one without latitude withdraws its id.
+
+        Args:
+            waypoint: The place. An empty id lets the source choose one.
+            channel: The channel's index.
+
+        Returns:
+            The waypoint as it was sent.
+
+        Raises:
+            SendError: It cannot be sent; nothing was queued.
+        """
+
+    @abstractmethod
+    async def send_advert(self, *, flood: bool) -> None:
+        """Announce the own node to the mesh.
+
+        Args:
+            flood: To the whole mesh, where the protocol makes a difference; else to neighbours.
+
+        Raises:
+            SendError: It cannot be sent.
+        """
+
+    @abstractmethod
+    async def login(self, node_id: str, password: str) -> None:
+        """Log in at a repeater or room server, where the protocol has such a thing.
+
+        Raises:
+            SendError: It is not supported, was refused, or no answer came.
         """
 
     @abstractmethod

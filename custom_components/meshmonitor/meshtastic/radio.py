@@ -66,8 +66,6 @@ class Radio:
             heartbeat_interval: Seconds from one heartbeat to the next.
             clock: Seconds that only grow.
         """
-        self.live_since = float("inf")
-        """When the present session's dump was complete, by the clock."""
         self._mirror = mirror
         self._listener = listener
         self._name = name
@@ -105,7 +103,7 @@ class Radio:
         """The connection is gone."""
         self._session.close()
         self._mirror.abandon_capture()
-        self._lose_session()
+        self._listener.session_lost()
 
     def link_tick(self, now: float) -> float:
         """Do what is due."""
@@ -125,7 +123,7 @@ class Radio:
             try:
                 match event.kind:
                     case EventKind.DUMP_STARTED:
-                        self._lose_session()
+                        self._listener.session_lost()
                         self.link.mark_handshake()
                         self._mirror.begin_capture()
                     case EventKind.DUMP_COMPLETE:
@@ -147,10 +145,5 @@ class Radio:
         if not result.is_complete:
             self.link.drop(f"incomplete configuration: {result.problem}")
             return
-        self.live_since = self._clock()
         self._listener.dump_complete(result)
         self.link.mark_ready()
-
-    def _lose_session(self) -> None:
-        self.live_since = float("inf")
-        self._listener.session_lost()

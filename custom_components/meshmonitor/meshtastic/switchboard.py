@@ -72,8 +72,9 @@ class Switchboard(Desk):
         self.mirror = mirror
         self.refusals: Counter[str] = Counter()
         self.virtual_node: VirtualNode | None = None
+        self.reread = reread
+        """Has the radio's configuration read anew."""
         self._outbox = outbox
-        self._reread = reread
         self._lender: str | None = None
         self._lent_at = float("-inf")
         self._delegate: str | None = None
@@ -328,7 +329,7 @@ class Switchboard(Desk):
         elif outgoing.mutates:
             change = self.mirror.apply_admin(outgoing.payload)
             if change.needs_reread:
-                self._reread()
+                self.reread()
             elif change.config or change.channels:
                 self.resync(but=outgoing.sender)
 

@@ -12,7 +12,6 @@ import struct
 from typing import Final
 
 from google.protobuf.descriptor import FieldDescriptor
-
 from meshtastic.protobuf import paxcount_pb2, telemetry_pb2
 
 from ..mesh.model import Telemetry
@@ -50,6 +49,11 @@ _NEWER: Final[dict[str, dict[int, str]]] = {
 _NEVER_ZERO: Final = frozenset({"heap_total_bytes", "heap_free_bytes", "noise_floor"})
 
 type Value = float | int | str
+
+
+def variant_of(kind: str) -> int | None:
+    """Return the field number of a kind of readings in ``Telemetry``; None for none that is."""
+    return next((number for number, known in _VARIANTS.items() if known[0] == kind), None)
 
 
 def decode(payload: bytes, heard: float, now: float) -> Telemetry | None:
