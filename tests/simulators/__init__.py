@@ -16,6 +16,8 @@ implementations of the same protocol, and a test compares them.
 | `meshtastic_mesh.py` | the other nodes of the mesh and what they answer |
 | `meshtastic_link.py`, `meshtastic_pty.py` | TCP and serial carriers |
 | `meshtastic_faults.py` | the damage a test can do |
+| `meshtastic_injection.py` | what a test can make it hear or send |
 | `meshtastic_demo.py` | a mesh that talks, moves and measures by itself |
 | `recording.py` | recordings of real firmware, read and served as a node |
+| `watched.py` | waiting for something to happen at a simulator |
 """

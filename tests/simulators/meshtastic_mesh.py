@@ -14,7 +14,7 @@ from typing import Final
 from meshtastic.protobuf import config_pb2, mesh_pb2, portnums_pb2, telemetry_pb2
 
 from .meshtastic_config import NodeConfig
-from .meshtastic_state import BROADCAST, BROADCAST_NO_LORA, NodeState, node_id
+from .meshtastic_state import BROADCAST, NodeState, node_id
 
 type Port = portnums_pb2.PortNum.ValueType
 type RoutingError = mesh_pb2.Routing.Error.ValueType
@@ -139,13 +139,14 @@ class Mesh:
         packet = make_packet(peer.num, to, port, payload, packet_id or self.next_id(), request_id)
         packet.decoded.bitfield = 0
         packet.channel = channel
-        packet.hop_start = HOP_LIMIT
-        packet.hop_limit = max(HOP_LIMIT - peer.hops, 0)
+        # An answer is given one hop more than it needs, and knows the way back.
+        packet.hop_start = min(peer.hops + 2, HOP_LIMIT) if request_id else HOP_LIMIT
+        packet.hop_limit = max(packet.hop_start - peer.hops, 0)
         packet.rx_snr = peer.snr + self.rng.choice((-0.5, 0.0, 0.5))
         packet.rx_rssi = peer.rssi + self.rng.randint(-3, 3)
         packet.relay_node = (peer.route[0] if peer.route else peer.num) & 0xFF
         packet.transport_mechanism = mesh_pb2.MeshPacket.TransportMechanism.TRANSPORT_LORA
-        if to not in {BROADCAST, BROADCAST_NO_LORA}:
+        if request_id:
             packet.next_hop = self._state.num & 0xFF
         record = self._state.heard(peer.num)
         record.snr = packet.rx_snr

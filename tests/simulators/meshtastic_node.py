@@ -14,8 +14,8 @@ moves and measures.
 """
 
 import asyncio
-from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 import random
@@ -38,6 +38,7 @@ from .meshtastic_pty import BOOT_TEXT, PtyLink
 from .meshtastic_queues import PhoneQueues
 from .meshtastic_router import Router
 from .meshtastic_state import make_state
+from .watched import Watched
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,19 +48,13 @@ class Received:
     connection: int
     """Number of the TCP connection, from 1; 0 for the serial port."""
     payload: bytes
+    message: mesh_pb2.ToRadio
+    """The payload decoded; empty if it is not a `ToRadio`."""
     at: float
     """By the node's clock."""
 
-    @property
-    def message(self) -> mesh_pb2.ToRadio | None:
-        """The payload decoded, or `None` if it is not a `ToRadio`."""
-        try:
-            return mesh_pb2.ToRadio.FromString(self.payload)
-        except DecodeError:
-            return None
 
-
-class SimulatedNode(Injection):
+class SimulatedNode(Watched, Injection):
     """One simulated node. See the module for what it offers."""
 
     def __init__(
@@ -73,11 +68,10 @@ class SimulatedNode(Injection):
 
         `clock` measures rate limits and session keys, `wall_clock` gives seconds since 1970.
         """
+        super().__init__()
         self.config = config or NodeConfig()
         self.clock = clock
         self._wall_clock = wall_clock
-        self.tally: Counter[str] = Counter()
-        """How often things happened that a test may want to know of, by name."""
         self.faults = Faults()
         self.received_log: list[Received] = []
         self.restarts: list[Restart] = []
@@ -109,7 +103,6 @@ class SimulatedNode(Injection):
         self._serial: PtyLink | None = None
         self._serial_folder: tempfile.TemporaryDirectory[str] | None = None
         self._serial_looks: tuple[bytes, bool] = (b"", False)
-        self._waiters: list[asyncio.Future[None]] = []
         self._timers: set[asyncio.TimerHandle] = set()
         self._rebooting: asyncio.Task[None] | None = None
 
@@ -194,6 +187,11 @@ class SimulatedNode(Injection):
         """Whether a TCP client is connected."""
         return self._client is not None
 
+    @property
+    def listening(self) -> bool:
+        """Whether connects are accepted."""
+        return self._server is not None
+
     def refuse(self) -> None:
         """Stop listening: further connects are refused. The present connection stays."""
         if self._server is not None:
@@ -255,11 +253,7 @@ class SimulatedNode(Injection):
 
     def packets(self, port: Port | None = None) -> list[mesh_pb2.MeshPacket]:
         """Return the packets received from clients, all or those of one port, as they came."""
-        found = [
-            r.message.packet
-            for r in self.received_log
-            if r.message is not None and r.message.HasField("packet")
-        ]
+        found = [m.packet for m in self._messages() if m.HasField("packet")]
         return found if port is None else [p for p in found if p.decoded.portnum == port]
 
     def texts(self) -> list[str]:
@@ -281,21 +275,7 @@ class SimulatedNode(Injection):
         return [m.heartbeat.nonce for m in self._messages() if m.HasField("heartbeat")]
 
     def _messages(self) -> list[mesh_pb2.ToRadio]:
-        return [m for r in self.received_log if (m := r.message) is not None]
-
-    async def wait_for(self, predicate: Callable[[], object], timeout: float = 5.0) -> None:
-        """Wait until `predicate` is true; it is tried again whenever something happens here.
-
-        Raises `TimeoutError`, with the counters, after `timeout` seconds.
-        """
-        try:
-            async with asyncio.timeout(timeout):
-                while not predicate():
-                    waiter = asyncio.get_running_loop().create_future()
-                    self._waiters.append(waiter)
-                    await waiter
-        except TimeoutError:
-            raise TimeoutError(f"not within {timeout} s; counted: {dict(self.tally)}") from None
+        return [r.message for r in self.received_log]
 
     def peer(self, index: int) -> Peer:
         """Return the peer at `index` of the mesh, 0 being a direct neighbour."""
@@ -333,7 +313,10 @@ class SimulatedNode(Injection):
 
     def received(self, link: Link, payload: bytes) -> None:
         """Record one payload and act on it."""
-        self.received_log.append(Received(link.number, payload, self.clock()))
+        message = mesh_pb2.ToRadio()
+        with suppress(DecodeError):
+            message.ParseFromString(payload)
+        self.received_log.append(Received(link.number, payload, message, self.clock()))
         link.api.receive(payload)
         self._changed()
 
@@ -362,8 +345,8 @@ class SimulatedNode(Injection):
         timer = asyncio.get_running_loop().call_later(delay, run)
         self._timers.add(timer)
 
-    def _changed(self) -> None:
-        waiters, self._waiters = self._waiters, []
-        for waiter in waiters:
-            if not waiter.done():
-                waiter.set_result(None)
+
+if __name__ == "__main__":
+    from .meshtastic_demo import main
+
+    main()

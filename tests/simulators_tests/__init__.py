@@ -1,0 +1,1 @@
+"""Tests of the simulators, so that tests which lean on them stand on firm ground."""
