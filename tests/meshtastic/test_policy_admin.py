@@ -24,17 +24,14 @@ from custom_components.meshmonitor.meshtastic.decision import (
 from custom_components.meshmonitor.meshtastic.policy import ClientRights, decide
 from tests.simulators.recording import MESHTASTIC_2_7, MESHTASTIC_2_8, read_recording
 
-from .phone import BROADCAST, NO_LORA, PORT, admin_packet, to_radio
+from .judging import FOREIGN, NOTHING, REMOTE, judge
+from .phone import BROADCAST, NO_LORA, PORT, admin_packet
 from .test_admin import DESTRUCTIVE, READS
 from .view import RecordedView
 
-NOTHING: Final = ClientRights()
 ADMIN: Final = ClientRights(admin=True)
 EVERYTHING: Final = ClientRights(admin=True, destructive=True)
 RIGHTS: Final = (NOTHING, ADMIN, EVERYTHING)
-
-REMOTE: Final = 0x0A000002
-FOREIGN: Final = 0x0A000003
 
 NOT_IN_THE_DUMP: Final = {
     "get_canned_message_module_messages_request",
@@ -59,13 +56,6 @@ def view() -> RecordedView:
         id="!0a0000aa", long_name="Known", public_key=SHARED_KEY
     ).SerializeToString()
     return view
-
-
-def judge(
-    packet: mesh_pb2.MeshPacket, view: RecordedView, rights: ClientRights = NOTHING
-) -> Decision:
-    """Return the decision about a packet."""
-    return decide(client_frame.parse(to_radio(packet)), view, rights, now=1000.0)
 
 
 def command(field: FieldDescriptor) -> bytes:
