@@ -1,0 +1,1 @@
+"""MeshCore: the rooms one by one, then a radio shared by real clients."""
