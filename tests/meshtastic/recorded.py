@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from functools import cache
 import json
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from meshtastic.protobuf import mesh_pb2
 
@@ -77,17 +77,18 @@ def decoder_of(version: str, connection: int = 1) -> Decoder:
     return Decoder(mirror_of(version, connection))
 
 
-def heard(sender: int, portnum: int, payload: bytes = b"", **fields: object) -> bytes:
+def heard(sender: int, portnum: int, payload: bytes = b"", **fields: Any) -> bytes:
     """Return a ``FromRadio`` with a packet that LoRa brought directly, as firmware writes it.
 
     Args:
         sender: Its number.
         portnum: What it carries.
         payload: Its content.
-        fields: More fields of the ``MeshPacket``, or other values for those that are set here;
-            those of its ``Data`` begin with ``data_``.
+        fields: More fields of the ``MeshPacket``, or other values for those that are set here,
+            None for none; those of its ``Data`` begin with ``data_``.
     """
-    values: dict[str, object] = {
+    values: dict[str, Any] = {
+        "from": sender,
         "to": packets.BROADCAST,
         "id": 0x1234_5678,
         "rx_time": int(NOW) - 5,
@@ -97,18 +98,19 @@ def heard(sender: int, portnum: int, payload: bytes = b"", **fields: object) -> 
         "hop_start": 3,
         "relay_node": sender & 0xFF,
         "transport_mechanism": 1,
-    }
-    inner: dict[str, object] = {"portnum": portnum, "payload": payload, "bitfield": 0}
-    for name, value in fields.items():
+        "data_portnum": portnum,
+        "data_payload": payload,
+        "data_bitfield": 0,
+    } | fields
+    packet = mesh_pb2.MeshPacket()
+    packet.decoded.SetInParent()
+    for name, value in values.items():
+        if value is None:
+            continue
         if name.startswith("data_"):
-            inner[name.removeprefix("data_")] = value
+            setattr(packet.decoded, name.removeprefix("data_"), value)
         else:
-            values[name] = value
-    packet = mesh_pb2.MeshPacket(
-        decoded=mesh_pb2.Data(**{key: value for key, value in inner.items() if value is not None}),
-        **{key: value for key, value in values.items() if value is not None},
-    )
-    setattr(packet, "from", sender)
+            setattr(packet, name, value)
     return mesh_pb2.FromRadio(packet=packet).SerializeToString()
 
 

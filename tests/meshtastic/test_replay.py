@@ -215,7 +215,9 @@ def test_own_node_is_the_first_of_the_nodes() -> None:
     mirror = mirror_of("2.8.0-dev")
     own = mirror.my_node_num
     assert own is not None
-    user = mesh_pb2.User(long_name="Renamed", short_name="RN", public_key=mirror.public_key_of(own))
+    key = mirror.public_key_of(own)
+    assert key is not None
+    user = mesh_pb2.User(long_name="Renamed", short_name="RN", public_key=key)
     mirror.live(heard(own, packets.NODE_INFO_APP, user.SerializeToString()), NOW)
     nodes = replayed(mirror, ReplayKind.NODES)
     assert node_info_in(nodes[0]).num == own

@@ -38,7 +38,14 @@ _KEY_SIZE: Final = 32
 
 # Position: what the firmware keeps of one (`ConvertToPositionLite`)
 _POSITION_TIME: Final = 4
-_KEPT_OF_POSITION: Final = frozenset({1, 2, 3, _POSITION_TIME, 5, 23})
+_KEPT_OF_POSITION: Final = {
+    1: wire.FIXED32,  # latitude_i
+    2: wire.FIXED32,  # longitude_i
+    3: wire.VARINT,  # altitude
+    _POSITION_TIME: wire.FIXED32,
+    5: wire.VARINT,  # location_source
+    23: wire.VARINT,  # precision_bits
+}
 
 _PLACE: Final = (1, 2, 3)
 """Of a ``Position``: latitude, longitude, altitude."""
@@ -317,7 +324,7 @@ def lite_position(position: bytes) -> dict[int, bytes]:
     return {
         item.number: position[item.start : item.end]
         for item in fields
-        if item.number in _KEPT_OF_POSITION
+        if _KEPT_OF_POSITION.get(item.number) == item.wire_type
     }
 
 

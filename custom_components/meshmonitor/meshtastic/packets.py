@@ -27,6 +27,7 @@ CHANNEL: Final = 10
 METADATA: Final = 13
 FILE_INFO: Final = 15
 UI_CONFIG: Final = 17
+_LAST_KNOWN: Final = 18
 
 CONFIGURATION: Final = frozenset(
     {MY_INFO, CONFIG, MODULE_CONFIG, CHANNEL, METADATA, FILE_INFO, UI_CONFIG}
@@ -133,6 +134,8 @@ class MeshPacket:
 def variant(payload: bytes) -> tuple[int, bytes]:
     """Return number and value of the variant that a ``FromRadio`` holds.
 
+    A known variant counts before an unknown one: any reader would see the known one.
+
     Returns:
         The field's number, 0 for an empty message; and its bytes, empty for a number or flag.
 
@@ -141,7 +144,9 @@ def variant(payload: bytes) -> tuple[int, bytes]:
     """
     found = None
     for item in wire.scan(payload):
-        if item.number != ID:
+        if item.number == ID:
+            continue
+        if found is None or item.number <= _LAST_KNOWN or found.number > _LAST_KNOWN:
             found = item
     if found is None:
         return 0, b""
