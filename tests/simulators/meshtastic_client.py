@@ -1,13 +1,14 @@
 """A bare Meshtastic client for tests: frames in, frames out, nothing done by itself."""
 
 import asyncio
+import socket
 from types import TracebackType
 from typing import Self, cast, override
 
 from meshtastic.protobuf import admin_pb2, mesh_pb2
 
 from .meshtastic_frames import FrameReader, frame
-from .meshtastic_mesh import PORTS, Port
+from .meshtastic_mesh import PORTS, Port, text_of
 from .watched import Watched
 
 
@@ -31,9 +32,22 @@ class RawClient(Watched, asyncio.Protocol):
         """Whether the other side ended the connection."""
 
     @classmethod
-    async def connect(cls, host: str, port: int) -> Self:
-        """Connect. Raises `OSError` when nobody listens."""
-        _, client = await asyncio.get_running_loop().create_connection(cls, host, port)
+    async def connect(cls, host: str, port: int, *, receive_buffer: int | None = None) -> Self:
+        """Connect, with a receive buffer of so many bytes if given, as a small device has.
+
+        Raises `OSError` when nobody listens.
+        """
+        loop = asyncio.get_running_loop()
+        sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+        try:
+            sock.setblocking(False)
+            if receive_buffer is not None:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+            await loop.sock_connect(sock, (host, port))
+            _, client = await loop.create_connection(cls, sock=sock)
+        except BaseException:
+            sock.close()
+            raise
         return client
 
     async def __aenter__(self) -> Self:
@@ -91,7 +105,7 @@ class RawClient(Watched, asyncio.Protocol):
 
     def texts(self) -> list[str]:
         """Return the texts received."""
-        return [p.decoded.payload.decode() for p in self.packets(PORTS.TEXT_MESSAGE_APP)]
+        return [text_of(p) for p in self.packets(PORTS.TEXT_MESSAGE_APP)]
 
     def queue_statuses(self) -> list[mesh_pb2.QueueStatus]:
         """Return the queue reports received."""

@@ -60,13 +60,13 @@ class LivelyMesh:
         peers = list(self._node.mesh.peers.values())
         happened = 0
         while True:
-            await asyncio.sleep(self._rng.uniform(*PAUSE))
             if peers:
                 await self._rng.choice(habits)(self._rng.choice(peers))
             happened += 1
             self._node.state.metrics.uptime_seconds += round(sum(PAUSE) / 2)
             if happened % OWN_TELEMETRY_EVERY == 1:
                 await self._node.send_own_telemetry()
+            await asyncio.sleep(self._rng.uniform(*PAUSE))
 
     async def _move(self, peer: Peer) -> None:
         if peer.position is None:

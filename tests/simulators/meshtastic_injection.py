@@ -153,6 +153,13 @@ class Injection(ABC):
         self.queues.put_mqtt(mesh_pb2.MqttClientProxyMessage(topic=topic, data=data))
         await self._turn()
 
+    async def send_queue_status(self, packet_id: int = 0, res: int = 0) -> None:
+        """Report on a packet that no client sent, as the node does for its own."""
+        self.queues.put_queue_status(
+            mesh_pb2.QueueStatus(res=res, free=15, maxlen=16, mesh_packet_id=packet_id)
+        )
+        await self._turn()
+
     async def send_notification(self, message: str) -> None:
         """Send a warning for the person at the client."""
         self.queues.put_notification(

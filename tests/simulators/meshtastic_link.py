@@ -33,7 +33,7 @@ class Host(Protocol):
     def make_api(self) -> PhoneApi:
         """Return the protocol state for a new connection."""
 
-    def received(self, link: Link, payload: bytes) -> None:
+    def handle(self, link: Link, payload: bytes) -> None:
         """Record and act on one payload from the client."""
 
     def pump(self) -> None:
@@ -89,9 +89,12 @@ class Link(ABC):
             self._read(data)
 
     def _read(self, data: bytes) -> None:
-        for payload in self.reader.feed(data):
+        skipped = self.reader.skipped
+        payloads = self.reader.feed(data)
+        self._host.tally["skipped_bytes"] += self.reader.skipped - skipped
+        for payload in payloads:
             self._last_contact = asyncio.get_running_loop().time()
-            self._host.received(self, payload)
+            self._host.handle(self, payload)
             if self._ended:
                 return
         if self.api.disconnected:

@@ -6,11 +6,13 @@ the packets that come back over the air come out, dressed as the firmware hands 
 """
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 import math
 import random
 from typing import Final
 
+from google.protobuf.message import DecodeError, Message
 from meshtastic.protobuf import config_pb2, mesh_pb2, portnums_pb2, telemetry_pb2
 
 from .meshtastic_config import NodeConfig
@@ -64,6 +66,11 @@ def sender(packet: mesh_pb2.MeshPacket) -> int:
     return num
 
 
+def text_of(packet: mesh_pb2.MeshPacket) -> str:
+    """Return a text packet's text."""
+    return packet.decoded.payload.decode(errors="replace")
+
+
 def make_packet(
     source: int, to: int, port: Port, payload: bytes, packet_id: int, request_id: int = 0
 ) -> mesh_pb2.MeshPacket:
@@ -77,6 +84,14 @@ def make_packet(
 def routing_payload(error: RoutingError) -> bytes:
     """Return a `Routing` message with `error`, explicit even when it is NONE."""
     return mesh_pb2.Routing(error_reason=error).SerializeToString()
+
+
+def decode[M: Message](kind: type[M], payload: bytes) -> M:
+    """Return `payload` as a message of `kind`, an empty one if it is none."""
+    message = kind()
+    with suppress(DecodeError):
+        message.ParseFromString(payload)
+    return message
 
 
 class Mesh:
@@ -160,14 +175,14 @@ class Mesh:
         """Keep what a packet tells of its sender, as the node database does."""
         match port:
             case PORTS.NODEINFO_APP:
-                record.user.ParseFromString(payload)
+                record.user.CopyFrom(decode(mesh_pb2.User, payload))
             case PORTS.POSITION_APP:
-                record.position.ParseFromString(payload)
+                record.position.CopyFrom(decode(mesh_pb2.Position, payload))
             case PORTS.NODE_STATUS_APP:
-                status = mesh_pb2.StatusMessage.FromString(payload).status
+                status = decode(mesh_pb2.StatusMessage, payload).status
                 self._state.status[record.num] = status
             case PORTS.TELEMETRY_APP:
-                measured = telemetry_pb2.Telemetry.FromString(payload)
+                measured = decode(telemetry_pb2.Telemetry, payload)
                 match measured.WhichOneof("variant"):
                     case "device_metrics":
                         record.device_metrics.CopyFrom(measured.device_metrics)
@@ -255,7 +270,7 @@ class Mesh:
         return None
 
     def _telemetry_reply(self, peer: Peer, request: bytes) -> bytes | None:
-        asked = telemetry_pb2.Telemetry.FromString(request).WhichOneof("variant")
+        asked = decode(telemetry_pb2.Telemetry, request).WhichOneof("variant")
         if asked == "environment_metrics":
             if peer.environment is None:
                 return None

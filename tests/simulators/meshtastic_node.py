@@ -32,7 +32,7 @@ from .meshtastic_config import Clock, NodeConfig
 from .meshtastic_faults import Faults
 from .meshtastic_injection import Injection
 from .meshtastic_link import Link, TcpLink
-from .meshtastic_mesh import PORTS, Mesh, Peer, Port
+from .meshtastic_mesh import PORTS, Mesh, Peer, Port, text_of
 from .meshtastic_phone_api import PhoneApi
 from .meshtastic_pty import BOOT_TEXT, PtyLink
 from .meshtastic_queues import PhoneQueues
@@ -73,7 +73,8 @@ class SimulatedNode(Watched, Injection):
         self.clock = clock
         self._wall_clock = wall_clock
         self.faults = Faults()
-        self.received_log: list[Received] = []
+        self.received: list[Received] = []
+        """Everything that clients sent, in order."""
         self.restarts: list[Restart] = []
         """Why the node restarted, or would have (`NodeConfig.really_reboots`)."""
         self.state = make_state(self.config)
@@ -258,7 +259,7 @@ class SimulatedNode(Watched, Injection):
 
     def texts(self) -> list[str]:
         """Return the texts received from clients."""
-        return [p.decoded.payload.decode() for p in self.packets(PORTS.TEXT_MESSAGE_APP)]
+        return [text_of(p) for p in self.packets(PORTS.TEXT_MESSAGE_APP)]
 
     def admin_messages(self) -> list[admin_pb2.AdminMessage]:
         """Return the administrative messages that this node acted upon."""
@@ -275,7 +276,7 @@ class SimulatedNode(Watched, Injection):
         return [m.heartbeat.nonce for m in self._messages() if m.HasField("heartbeat")]
 
     def _messages(self) -> list[mesh_pb2.ToRadio]:
-        return [r.message for r in self.received_log]
+        return [r.message for r in self.received]
 
     def peer(self, index: int) -> Peer:
         """Return the peer at `index` of the mesh, 0 being a direct neighbour."""
@@ -311,12 +312,12 @@ class SimulatedNode(Watched, Injection):
             self._client = None
         self._changed()
 
-    def received(self, link: Link, payload: bytes) -> None:
+    def handle(self, link: Link, payload: bytes) -> None:
         """Record one payload and act on it."""
         message = mesh_pb2.ToRadio()
         with suppress(DecodeError):
             message.ParseFromString(payload)
-        self.received_log.append(Received(link.number, payload, message, self.clock()))
+        self.received.append(Received(link.number, payload, message, self.clock()))
         link.api.receive(payload)
         self._changed()
 

@@ -20,8 +20,10 @@ from .meshtastic_mesh import (
     Mesh,
     Port,
     RoutingError,
+    decode,
     make_packet,
     routing_payload,
+    sender,
 )
 from .meshtastic_queues import PhoneQueues
 from .meshtastic_state import BROADCAST, BROADCAST_NO_LORA, NodeState
@@ -113,7 +115,7 @@ class Router:
 
         A client that leaves `from` at 0 never sees the refusal: it goes on the air to node 0.
         """
-        to = getattr(packet, "from")
+        to = sender(packet)
         nak = self._own_routing(packet.id, ERROR.RATE_LIMIT_EXCEEDED)
         nak.to = to
         if to == self._state.num:
@@ -183,7 +185,7 @@ class Router:
                 return self._state.position.SerializeToString()
             case PORTS.POSITION_APP:
                 # A phone lends the node its own position.
-                self._state.position.ParseFromString(data.payload)
+                self._state.position.CopyFrom(decode(mesh_pb2.Position, data.payload))
                 self._tally["own_positions"] += 1
             case PORTS.TELEMETRY_APP if data.want_response:
                 return self._own_telemetry(data.payload)
@@ -192,7 +194,7 @@ class Router:
         return None
 
     def _own_telemetry(self, request: bytes) -> bytes | None:
-        asked = telemetry_pb2.Telemetry.FromString(request).WhichOneof("variant")
+        asked = decode(telemetry_pb2.Telemetry, request).WhichOneof("variant")
         measured = telemetry_pb2.Telemetry(time=self._now())
         if asked == "local_stats":
             measured.local_stats.CopyFrom(

@@ -138,7 +138,7 @@ class RecordedNode(Watched):
         self._dumps["full"] = chosen.frames
         self.live: list[bytes] = live_frames(path, chosen.connection)
         """The live frames not sent yet."""
-        self.received_log: list[bytes] = []
+        self.received: list[bytes] = []
         """The `ToRadio` payloads received."""
         self.want_configs: list[int] = []
         self.host = "127.0.0.1"
@@ -202,9 +202,9 @@ class RecordedNode(Watched):
             self._client = None
         self._changed()
 
-    def received(self, connection: _Connection, payload: bytes) -> None:
+    def handle(self, connection: _Connection, payload: bytes) -> None:
         """Record a payload, and answer it if it is a request for a dump or a heartbeat."""
-        self.received_log.append(payload)
+        self.received.append(payload)
         try:
             message = mesh_pb2.ToRadio.FromString(payload)
         except DecodeError:
@@ -237,7 +237,7 @@ class _Connection(asyncio.Protocol):
     @override
     def data_received(self, data: bytes) -> None:
         for payload in self._reader.feed(data):
-            self._node.received(self, payload)
+            self._node.handle(self, payload)
 
     @override
     def connection_lost(self, exc: Exception | None) -> None:

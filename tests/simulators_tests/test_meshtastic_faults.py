@@ -1,6 +1,8 @@
 """Each fault of the simulated node does what its name says."""
 
 import asyncio
+import logging
+import random
 
 from meshtastic.protobuf import mesh_pb2
 import pytest
@@ -11,6 +13,7 @@ from tests.simulators.meshtastic_faults import HTTP_ANSWER, Cut, Dribble, OnConn
 from tests.simulators.meshtastic_frames import frame
 from tests.simulators.meshtastic_mesh import PORTS
 from tests.simulators.meshtastic_node import SimulatedNode
+from tests.simulators.recording import MESHTASTIC_2_7, read_recording
 
 
 async def connect(node: SimulatedNode) -> RawClient:
@@ -183,18 +186,46 @@ async def test_what_the_firmware_polls_in_one_go(socket_enabled: None) -> None:
         assert len(client.queue_statuses()) == 1
 
 
-async def test_a_client_that_does_not_read_fills_the_bounded_queue(
-    client: RawClient, node: SimulatedNode
-) -> None:
+async def test_a_client_that_does_not_read_fills_the_bounded_queue(node: SimulatedNode) -> None:
     """Nothing grows without limit: what does not fit is counted as lost."""
-    client.pause()
-    payload = bytes(450)
-    for _ in range(40_000):
-        await node.send_data(node.peer(0).num, PORTS.PRIVATE_APP, payload)
-        if node.tally["lost_packets"]:
-            break
-    assert node.tally["lost_packets"] == 1
-    assert len(node.queues) == node.config.to_phone_queue
+    async with await RawClient.connect(node.host, node.port, receive_buffer=4096) as client:
+        await client.want_config(1)
+        client.pause()
+        for _ in range(40_000):
+            await node.send_data(node.peer(0).num, PORTS.PRIVATE_APP, bytes(450))
+            if node.tally["lost_packets"]:
+                break
+        assert node.tally["lost_packets"] == 1
+        assert len(node.queues) == node.config.to_phone_queue
+
+
+async def test_no_rubbish_from_a_client_hurts_the_node(
+    client: RawClient, node: SimulatedNode, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Recorded frames with bytes changed, cut or added: it goes on serving."""
+    rng = random.Random(1)
+    entries = read_recording(MESHTASTIC_2_7)
+    seeds = [e.data for e in entries if e.sender == "client" and e.kind == "frame"]
+    ports = [PORTS.POSITION_APP, PORTS.TELEMETRY_APP, PORTS.ADMIN_APP, PORTS.NODEINFO_APP]
+    sent = 0
+    for packet_id in range(1, 400):
+        data = bytearray(rng.choice(seeds))
+        for _ in range(rng.randint(1, 4)):
+            data[rng.randrange(len(data))] = rng.randrange(256)
+        rubbish = mesh_pb2.MeshPacket(to=rng.choice((node.state.num, node.peer(0).num)))
+        rubbish.id = packet_id
+        rubbish.decoded.portnum = rng.choice(ports)
+        rubbish.decoded.payload = rng.randbytes(rng.randint(0, 30))
+        rubbish.decoded.want_response = rng.random() < 0.5
+        client.write(frame(bytes(data)))
+        client.send_packet(rubbish)
+        sent += 2
+    await node.wait_for(lambda: len(node.received) >= sent or client.ended)
+    async with await connect(node) as other:
+        other.write(b"no frame at all")
+        assert await other.want_config(3)
+        assert node.tally["skipped_bytes"] == 15
+    assert [r for r in caplog.records if r.levelno >= logging.ERROR] == []
 
 
 async def test_mqtt_proxy_and_file_transfer_are_counted(
@@ -215,5 +246,7 @@ async def test_mqtt_proxy_and_file_transfer_are_counted(
     await node.wait_for(lambda: node.tally["xmodem"])
     await node.send_mqtt("msh/2/e", b"data")
     await node.send_notification("look")
-    await client.wait_for(lambda: client.notifications() == ["look"])
-    assert client.frames[-2].mqttClientProxyMessage.data == b"data"
+    await node.send_queue_status(packet_id=99)
+    assert (await client.report(99)).res == 0
+    assert client.notifications() == ["look"]
+    assert client.frames[-3].mqttClientProxyMessage.data == b"data"

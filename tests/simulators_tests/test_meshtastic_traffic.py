@@ -8,7 +8,7 @@ import pytest
 from tests.simulators.meshtastic_client import RawClient
 from tests.simulators.meshtastic_config import ManualClock, NodeConfig
 from tests.simulators.meshtastic_frames import frame
-from tests.simulators.meshtastic_mesh import PORTS, Port
+from tests.simulators.meshtastic_mesh import PORTS, Port, sender
 from tests.simulators.meshtastic_node import SimulatedNode
 from tests.simulators.meshtastic_state import BROADCAST
 from tests.simulators.recording import MESHTASTIC_2_7, MESHTASTIC_2_8, live_frames
@@ -36,7 +36,7 @@ async def test_a_broadcast_is_acknowledged_by_the_node_itself(
     packet_id = client.say("hello", to=BROADCAST, packet_id=1001)
     assert await client.outcome(packet_id) == [ERROR.NONE]
     ack = client.packets(PORTS.ROUTING_APP)[0]
-    assert getattr(ack, "from") == ack.to == node.state.num
+    assert sender(ack) == ack.to == node.state.num
     assert shape(ack) == shape(recorded_packet(lambda p: p.priority == p.Priority.ACK))
     (status,) = client.queue_statuses()
     assert (status.res, status.free, status.maxlen) == (0, 15, 16)
@@ -52,7 +52,7 @@ async def test_a_direct_text_is_acknowledged_by_its_destination(
     packet_id = client.say("hello you", to=peer.num, packet_id=1002)
     assert await client.outcome(packet_id) == [ERROR.NONE]
     ack = client.packets(PORTS.ROUTING_APP)[0]
-    assert getattr(ack, "from") == peer.num
+    assert sender(ack) == peer.num
     recorded = recorded_packet(
         lambda p: p.decoded.portnum == PORTS.ROUTING_APP and p.want_ack and p.next_hop == 1
     )
@@ -232,9 +232,9 @@ async def test_the_node_completes_what_a_client_sends(
     client.send_packet(packet)
     await client.wait_for(client.queue_statuses)
     (accepted,) = node.router.accepted
-    assert getattr(accepted, "from") == node.state.num
+    assert sender(accepted) == node.state.num
     assert accepted.id == client.reported_ids()[0] != 0
-    assert getattr(node.packets()[0], "from") == 0xBAD
+    assert sender(node.packets()[0]) == 0xBAD
 
     client.send_data(PORTS.PRIVATE_APP, bytes(234), to=BROADCAST, packet_id=5)
     client.write(b"\x94\xc3\x00\x03\x0a\xff\x01")
