@@ -139,7 +139,7 @@ def response(
         packet_id: Its own id, not 0.
         rx_time: Now; 0 for unknown.
     """
-    data = wire.varint_field(1, portnum) + wire.bytes_field(2, payload) + _fixed(6, request.id)
+    data = wire.varint_field(1, portnum) + _bytes(2, payload) + _fixed(6, request.id)
     return _from_own_node(
         own_num,
         request.channel,
@@ -225,7 +225,7 @@ def own_packet(
         raise PayloadTooLongError(f"{len(payload)} bytes, at most {MAX_DATA_PAYLOAD} fit")
     data = (
         wire.varint_field(1, portnum)
-        + wire.bytes_field(2, payload)
+        + _bytes(2, payload)
         + _number(3, want_response)
         + _fixed(7, reply_id)
         + _fixed(8, emoji)
@@ -283,3 +283,8 @@ def _number(number: int, value: int) -> bytes:
 def _fixed(number: int, value: int) -> bytes:
     """Return a `wire.FIXED32` field, or nothing for 0."""
     return wire.fixed32_field(number, value) if value else b""
+
+
+def _bytes(number: int, value: bytes) -> bytes:
+    """Return a `wire.BYTES` field, or nothing for an empty value."""
+    return wire.bytes_field(number, value) if value else b""
