@@ -49,6 +49,20 @@ _XMODEM: Final = 12
 _MQTT_PROXY: Final = 14
 _CLIENT_NOTIFICATION: Final = 16
 _LOCKDOWN_STATUS: Final = 18
+_MESSAGES: Final = frozenset(
+    {
+        _PACKET,
+        packets.NODE_INFO,
+        _LOG_RECORD,
+        _QUEUE_STATUS,
+        _XMODEM,
+        _MQTT_PROXY,
+        _CLIENT_NOTIFICATION,
+        _LOCKDOWN_STATUS,
+    }
+    | packets.CONFIGURATION
+)
+"""The variants that hold a message. What else there is may hold anything."""
 _RESYNC_VARIANTS: Final = packets.CONFIGURATION - {packets.MY_INFO, packets.FILE_INFO}
 """What clients have to read anew when it differs from what they were given."""
 
@@ -144,8 +158,14 @@ class Intake:
         self._tell(change)
 
     def frame(self, payload: bytes, variant: wire.Field) -> None:
-        """Take what the radio says while it is in use."""
+        """Take what the radio says while it is in use.
+
+        Raises:
+            wire.WireError: It is malformed inside.
+        """
         value = wire.value_bytes(payload, variant)
+        if variant.number in _MESSAGES:
+            wire.scan(value)
         match variant.number:
             case number if number == _PACKET:
                 self._packet(payload, value)
@@ -188,6 +208,12 @@ class Intake:
         packet = packets.parse_packet(raw)
         now = time.time()
         self.received += 1
+        if packet.sender == self._mirror.my_node_num and self._outbox.find(packet.id) is not None:
+            # A repeater's copy of what was sent from here, which firmware 2.8 hands over: everybody
+            # has it already, and now it is known to have been relayed.
+            self.repeated += 1
+            self._outbox.acknowledge(packet.id, 0, by_recipient=False)
+            return
         change = self._mirror.live(payload, now)
         if packet.portnum == PORT.ROUTING_APP and packet.is_decoded and packet.request_id:
             self._acknowledged(packet)

@@ -9,7 +9,7 @@ from typing import Final, override
 
 from ..mesh.client import Worth
 from ..mesh.virtual_node import VirtualNode
-from . import replies
+from . import replies, wire
 from .admin import AdminQuery
 from .client_frame import ClientPacket
 from .decision import Forward, RoutingError
@@ -30,6 +30,7 @@ RESYNC_DELAY: Final = 2.0
 FETCH_TIMEOUT: Final = 10.0
 _FETCHER: Final = "mirror"
 """The outbox's name for what is read for the mirror: its own turn beside the clients'."""
+_ROUTING_ERROR_REASON: Final = 3
 _MAX_PACKET_ID: Final = 0xFFFFFFFF
 
 _ROUTINE: Final = frozenset(
@@ -254,8 +255,9 @@ class Switchboard(Desk):
             and packet.is_decoded
             and packet.request_id in self._fetch_ids
         ):
-            if packet.payload != b"\x18\x00":
-                self._fetched(packet.request_id, None)
+            # The radio has no more to say to this: what it was asked for is switched off in it.
+            error = wire.value_int(wire.last(wire.scan(packet.payload), _ROUTING_ERROR_REASON))
+            self._fetched(packet.request_id, None, error)
             return
         self.to_all(payload, worth_of(packet))
 
@@ -369,7 +371,9 @@ class Switchboard(Desk):
         if phone is not None:
             phone.deliver(encode(payload), Worth.VITAL)
 
-    def _fetched(self, packet_id: int, answer: bytes | None) -> None:
+    def _fetched(
+        self, packet_id: int, answer: bytes | None, error: int = RoutingError.NO_RESPONSE
+    ) -> None:
         query = self._fetch_ids.pop(packet_id, None)
         if query is None:
             return
@@ -382,7 +386,7 @@ class Switchboard(Desk):
             if answer is not None:
                 phone.decide_again(packet)
             else:
-                phone.fail(packet.id, RoutingError.NO_RESPONSE)
+                phone.fail(packet.id, error)
 
     def _may_lend_position(self, phone: Phone) -> bool:
         match self.options.shared_position:
