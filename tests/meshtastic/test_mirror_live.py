@@ -274,7 +274,12 @@ def test_known_key_is_never_replaced() -> None:
     keyless = mesh_pb2.User(long_name="Mallory")
     mirror.live(user_packet(OTHER, keyless.SerializeToString()), NOW)
     assert node(mirror, OTHER).user == before
-    renamed = mesh_pb2.User(id=before.id, long_name="Renamed", public_key=before.public_key)
+    renamed = mesh_pb2.User(
+        id=before.id,
+        long_name="Renamed",
+        macaddr=before.macaddr,
+        public_key=before.public_key,
+    )
     mirror.live(user_packet(OTHER, renamed.SerializeToString()), NOW)
     assert node(mirror, OTHER).user == renamed
 

@@ -118,7 +118,7 @@ def take_answer(state: MirrorState, payload: bytes) -> MirrorChange:
     """
     answer = admin.parse(payload)
     if answer.tag == _OWNER_ANSWER:
-        changed = state.own.set_message(nodes.USER, answer.body)
+        changed = state.own.take_user(answer.body, None)
         return _node_changed(state, state.own) if changed else NO_CHANGE
     variant = _ANSWERS.get(answer.tag)
     key = slot_key(variant, answer.body) if variant else None

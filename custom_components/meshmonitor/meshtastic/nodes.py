@@ -33,6 +33,7 @@ IS_MUTED: Final = 13
 USER_ID: Final = 1
 LONG_NAME: Final = 2
 SHORT_NAME: Final = 3
+MAC_ADDRESS: Final = 4
 PUBLIC_KEY: Final = 8
 _KEY_SIZE: Final = 32
 
@@ -248,8 +249,8 @@ class NodeRecord:
     def take_user(self, user: bytes, channel: int | None) -> bool:
         """Take over a ``User`` that the node sent of itself.
 
-        A key that is known is never replaced by another one: as in the firmware, such a packet
-        changes nothing.
+        A key of another node that is known is never replaced by another one: as in the firmware,
+        such a packet changes nothing.
 
         Args:
             user: The message as it came.
@@ -264,7 +265,7 @@ class NodeRecord:
             return False
         if not fields:
             return False
-        known = self.public_key
+        known = None if channel is None else self.public_key
         if known is not None and wire.value_bytes(user, wire.last(fields, PUBLIC_KEY)) != known:
             return False
         own_id = wire.bytes_field(USER_ID, node_id(self.num).encode())
@@ -273,6 +274,10 @@ class NodeRecord:
             name = wire.value_bytes(user, wire.last(fields, number))
             if name:
                 changes[number] = wire.bytes_field(number, printable(name))
+        told_before = self.message(USER)
+        if told_before is not None:
+            # Firmware 2.8 tells zeros in node infos, and the address elsewhere.
+            changes[MAC_ADDRESS] = _field(told_before, MAC_ADDRESS)
         differs = self.set_message(USER, splice(user, changes))
         if channel is not None:
             value = wire.varint_field(CHANNEL, channel) if channel else b""
@@ -313,6 +318,15 @@ class NodeRecord:
         """Take over the device metrics of a ``Telemetry``; other variants are no part of it."""
         number, metrics = telemetry_variant(telemetry)
         return number == _TELEMETRY_DEVICE and self.set_message(DEVICE_METRICS, metrics)
+
+
+def _field(message: bytes, number: int) -> bytes:
+    """Return a whole field as it stands; nothing where it is absent."""
+    try:
+        item = wire.last(wire.scan(message), number)
+    except wire.WireError:
+        return b""
+    return message[item.start : item.end] if item else b""
 
 
 def lite_position(position: bytes) -> dict[int, bytes]:
