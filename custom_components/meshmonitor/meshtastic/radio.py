@@ -34,6 +34,9 @@ class RadioListener(Protocol):
         Args:
             payload: A well-formed ``FromRadio``.
             variant: The field of it that counts.
+
+        Raises:
+            wire.WireError: It is malformed inside.
         """
 
     def session_lost(self) -> None:
@@ -70,6 +73,7 @@ class Radio:
         self._listener = listener
         self._name = name
         self._clock = clock
+        self._damaged_frames = 0
         self._session = Session(
             lambda: random.randint(2, _MAX_NONCE),
             is_serial=isinstance(endpoint, SerialEndpoint),
@@ -80,7 +84,7 @@ class Radio:
     @property
     def malformed_frames(self) -> int:
         """How many frames of the radio were no well-formed messages."""
-        return self._session.malformed_frames
+        return self._session.malformed_frames + self._damaged_frames
 
     def write(self, frame: bytes) -> bool:
         """Send a frame; returns whether there is a radio that was read and takes it."""
@@ -134,6 +138,9 @@ class Radio:
                     case EventKind.LIVE:
                         if event.variant is not None:
                             self._listener.frame(event.payload, event.variant)
+            except wire.WireError:
+                # It is damaged inside. An app that got this would close its connection.
+                self._damaged_frames += 1
             except Exception:
                 # One frame must never cost the link, and with it everybody's connection.
                 _LOGGER.exception("%s: error in handling a frame of the radio", self._name)

@@ -1,6 +1,7 @@
 """A Meshtastic radio, its mesh and its virtual node, as Home Assistant sees them."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 import time
@@ -147,13 +148,14 @@ class MeshtasticSource(MeshSource):
     @property
     @override
     def counters(self) -> Mapping[str, int]:
+        counters = Counter(self._mirror.counters)
+        counters["malformed_frames"] += self._radio.malformed_frames
         return {
             "packets_received": self._intake.received,
             "packets_repeated": self._intake.repeated,
-            "malformed_frames": self._radio.malformed_frames,
             "queue_length": len(self._outbox),
             **self._outbox.counters,
-            **self._mirror.counters,
+            **counters,
             **{f"unread_{key}": count for key, count in self._decoder.counters.items()},
             **{f"refused_{key}": count for key, count in self._switchboard.refusals.items()},
         }
