@@ -11,7 +11,7 @@ import socket
 from types import TracebackType
 from typing import Final, Self, override
 
-from meshtastic.protobuf import mesh_pb2, portnums_pb2
+from meshtastic.protobuf import admin_pb2, mesh_pb2, portnums_pb2
 
 BROADCAST: Final = 0xFFFFFFFF
 
@@ -129,6 +129,12 @@ class MeshtasticPhone:
         """Send a heartbeat."""
         self.send(mesh_pb2.ToRadio(heartbeat=mesh_pb2.Heartbeat(nonce=nonce)))
 
+    async def barrier(self) -> None:
+        """Wait until the node has read all that was sent, and what it said at once has come."""
+        before = len(self.queue_statuses(0))
+        self.heartbeat()
+        await self.wait_for(lambda: len(self.queue_statuses(0)) > before)
+
     def send_data(
         self,
         portnum: int,
@@ -168,6 +174,54 @@ class MeshtasticPhone:
             **options,  # type: ignore[arg-type]
         )
 
+    def send_admin(
+        self,
+        message: admin_pb2.AdminMessage,
+        to: int,
+        *,
+        packet_id: int | None = None,
+        want_ack: bool = True,
+        want_response: bool | None = None,
+        from_num: int = 0,
+    ) -> int:
+        """Send an administrative command or question and return its packet's id.
+
+        A question asks for a response by itself.
+        """
+        if want_response is None:
+            want_response = (message.WhichOneof("payload_variant") or "").startswith("get_")
+        return self.send_data(
+            portnums_pb2.PortNum.ADMIN_APP,
+            message.SerializeToString(),
+            to=to,
+            packet_id=packet_id,
+            want_ack=want_ack,
+            want_response=want_response,
+            from_num=from_num,
+        )
+
+    async def ask_admin(
+        self, message: admin_pb2.AdminMessage, to: int, timeout: float = 5.0
+    ) -> admin_pb2.AdminMessage | int:
+        """Send an administrative message; return the answer, or the routing error in its place."""
+        packet_id = self.send_admin(message, to)
+        await self.wait_for(lambda: self.responses(packet_id), timeout)
+        answer = self.responses(packet_id)[0].decoded
+        if answer.portnum == portnums_pb2.PortNum.ROUTING_APP:
+            return mesh_pb2.Routing.FromString(answer.payload).error_reason
+        return admin_pb2.AdminMessage.FromString(answer.payload)
+
+    async def outcome(self, packet_id: int, timeout: float = 5.0) -> list[int]:
+        """Wait for an acknowledgement or refusal of a packet, and return all that came of it."""
+        await self.wait_for(lambda: self.routing_errors(packet_id), timeout)
+        return self.routing_errors(packet_id)
+
+    async def wait_for_payload(self, portnum: int, payload: bytes, timeout: float = 5.0) -> None:
+        """Wait for a packet of that port number with that payload."""
+        await self.wait_for(
+            lambda: any(p.decoded.payload == payload for p in self.packets(portnum)), timeout
+        )
+
     def messages(self, start: int = 0) -> list[mesh_pb2.FromRadio]:
         """Return everything that came, decoded."""
         return [mesh_pb2.FromRadio.FromString(payload) for payload in self.payloads[start:]]
@@ -198,6 +252,10 @@ class MeshtasticPhone:
             for packet in self.packets(portnums_pb2.PortNum.ROUTING_APP)
             if packet.decoded.request_id == packet_id
         ]
+
+    def responses(self, request_id: int) -> list[mesh_pb2.MeshPacket]:
+        """Return the packets that came in answer to one that was sent."""
+        return [p for p in self.packets() if p.decoded.request_id == request_id]
 
     def notifications(self) -> list[str]:
         """Return the notifications that came."""
