@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
+import os
 import socket
 from typing import Final, override
 
@@ -12,6 +13,10 @@ KEEPALIVE_IDLE: Final = 60
 KEEPALIVE_INTERVAL: Final = 15
 KEEPALIVE_PROBES: Final = 4
 """A peer that is gone is found after two minutes of silence, also where nothing is sent."""
+
+DEAD_RADIO_TIMEOUT: Final = 75.0
+"""Seconds of unacknowledged data after which the system ends a connection to a radio. Heartbeats
+wait for an acknowledgement while a radio is gone, and no keep-alive probe is sent meanwhile."""
 
 _RECEIVE_BUFFER: Final = 1 << 20
 """Radios close a connection whose reader is slow: a short write ends the session in some firmware
@@ -71,19 +76,26 @@ async def open_transport[ProtocolT: asyncio.Protocol](
             return await _open_tcp(endpoint, protocol_factory)
     except TimeoutError:
         raise TransportError(f"no connection within {timeout:g} s") from None
-    except (OSError, serialx.SerialException) as err:
-        raise TransportError(_describe(err)) from err
+    except (OSError, serialx.SerialException, ValueError, OverflowError) as err:
+        # The last two: a host name, port or URL that is none.
+        raise TransportError(describe_error(err)) from err
 
 
 async def _open_tcp[ProtocolT: asyncio.Protocol](
     endpoint: TcpEndpoint, protocol_factory: Callable[[], ProtocolT]
 ) -> tuple[asyncio.Transport, ProtocolT]:
-    transport, protocol = await asyncio.get_running_loop().create_connection(
-        protocol_factory, endpoint.host, endpoint.port
-    )
+    try:
+        transport, protocol = await asyncio.get_running_loop().create_connection(
+            protocol_factory, endpoint.host, endpoint.port
+        )
+    except OSError as err:
+        if err.errno is None:
+            # asyncio lists the errors of several addresses in a text alone.
+            raise TransportError("none of the host's addresses answers") from err
+        raise
     sock: socket.socket = transport.get_extra_info("socket")
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER)
-    tune_socket(sock)
+    tune_socket(sock, user_timeout=DEAD_RADIO_TIMEOUT)
     return transport, protocol
 
 
@@ -125,8 +137,12 @@ def tune_socket(sock: socket.socket, *, user_timeout: float | None = None) -> No
             sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
-def _describe(err: Exception) -> str:
+def describe_error(err: Exception) -> str:
     """Return the system's own words for an error, without addresses or URLs."""
-    if isinstance(err, OSError) and err.strerror:
-        return err.strerror
+    if isinstance(err, OSError):
+        if err.errno is not None and err.errno > 0:
+            # asyncio puts the address into the text of its own.
+            return os.strerror(err.errno)
+        if err.strerror:
+            return err.strerror
     return type(err).__name__
