@@ -121,14 +121,16 @@ class Link:
         task, self._task = self._task, None
         if task is None:
             return
-        stream = self._stream
-        if stream is not None and not stream.closed.done():
-            stream.write(self._upstream.link_farewell())
-            stream.close()
-            with suppress(TimeoutError):
-                async with asyncio.timeout(_FAREWELL_TIMEOUT):
-                    await asyncio.shield(stream.closed)
-        task.cancel()
+        try:
+            stream = self._stream
+            if stream is not None and not stream.closed.done():
+                stream.write(self._upstream.link_farewell())
+                stream.close()
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(_FAREWELL_TIMEOUT):
+                        await asyncio.shield(stream.closed)
+        finally:
+            task.cancel()
         with suppress(asyncio.CancelledError):
             await task
         self._set(replace(self.status, state=LinkState.STOPPED, connected_since=None))
@@ -144,8 +146,7 @@ class Link:
         if stream.unsent > _MAX_UNSENT:
             self.drop("radio stopped reading")
             return False
-        stream.write(data)
-        return True
+        return stream.write(data)
 
     def mark_ready(self) -> None:
         """The handshake is complete: from now on the connection is a session."""
@@ -181,39 +182,60 @@ class Link:
         while True:
             self._set(replace(self.status, state=LinkState.CONNECTING, connected_since=None))
             try:
-                _, stream = await open_transport(
-                    self.endpoint,
-                    lambda: _Stream(self._opened, self._received),
-                    timeout=CONNECT_TIMEOUT,
-                )
+                reason = await self._connection()
             except TransportError as err:
-                self._failed(str(err))
-            else:
-                try:
-                    await self._watch(stream)
-                finally:
-                    stream.abort("stopped")
-                    self._stream = None
-                    self._upstream.link_closed(self._clock())
-                if self._task is None:
-                    return
-                self._lost(stream)
+                reason = str(err)
+            except Exception as err:
+                # A fault of ours may cost a connection, never the link.
+                _LOGGER.exception("%s: error while talking to %s", self._name, self.endpoint)
+                reason = type(err).__name__
+            if self._task is None:
+                # What ended was ended by `stop`.
+                return
+            self._failed(reason)
             least = CONTENDED_DELAY if self.status.is_contended else 0.0
             await asyncio.sleep(self._backoff.next_delay(least))
+
+    async def _connection(self) -> str:
+        """Hold one connection from its beginning to its end; returns why it ended.
+
+        Raises:
+            TransportError: It did not come about.
+        """
+        try:
+            _, stream = await open_transport(
+                self.endpoint,
+                lambda: _Stream(self._opened, self._received),
+                timeout=CONNECT_TIMEOUT,
+            )
+            await self._watch(stream)
+        finally:
+            opened, self._stream = self._stream, None
+            if opened is not None:
+                opened.abort("stopped")
+                self._upstream.link_closed(self._clock())
+        self._note_losses(stream)
+        return stream.reason
 
     async def _watch(self, stream: _Stream) -> None:
         """Let the upstream do what is due until the stream is closed."""
         while not stream.closed.done():
             now = self._clock()
             delay = self._upstream.link_tick(now)
-            if stream.ready_at is not None:
-                lasting = now - stream.ready_at
-                if lasting >= LASTING_SESSION:
-                    self._backoff.reset()
-                if lasting >= QUICK_LOSS and (self._quick_losses or self.status.is_contended):
-                    self._quick_losses = 0
-                    self._set(replace(self.status, is_contended=False))
+            self._note_age(stream, now)
             await asyncio.wait((stream.closed,), timeout=delay)
+        self._note_age(stream, self._clock())
+
+    def _note_age(self, stream: _Stream, now: float) -> None:
+        """Forgive what was before a session that lasts."""
+        if stream.ready_at is None:
+            return
+        lasting = now - stream.ready_at
+        if lasting >= LASTING_SESSION:
+            self._backoff.reset()
+        if lasting >= QUICK_LOSS and (self._quick_losses or self.status.is_contended):
+            self._quick_losses = 0
+            self._set(replace(self.status, is_contended=False))
 
     def _opened(self, stream: _Stream) -> None:
         self._stream = stream
@@ -225,13 +247,13 @@ class Link:
         if stream is self._stream:
             self._upstream.link_data(data, self._clock())
 
-    def _lost(self, stream: _Stream) -> None:
+    def _note_losses(self, stream: _Stream) -> None:
+        """Count the connections in a row that the peer ended soon."""
         age = self._clock() - stream.opened_at
         if stream.closed_by_peer and age < QUICK_LOSS:
             self._quick_losses += 1
         else:
             self._quick_losses = 0
-        self._failed(stream.reason)
 
     def _failed(self, reason: str) -> None:
         if not self._loss_logged:
@@ -253,9 +275,13 @@ class Link:
         )
 
     def _set(self, status: LinkStatus) -> None:
-        if status != self.status:
-            self.status = status
+        if status == self.status:
+            return
+        self.status = status
+        try:
             self._on_status(status)
+        except Exception:
+            _LOGGER.exception("%s: error in telling the state of the link", self._name)
 
 
 class _Stream(asyncio.Protocol):
@@ -298,10 +324,12 @@ class _Stream(asyncio.Protocol):
         """How many bytes wait for the radio to read."""
         return 0 if self._transport is None else self._transport.get_write_buffer_size()
 
-    def write(self, data: bytes) -> None:
-        """Send bytes."""
-        if data and self._transport is not None and not self._transport.is_closing():
-            self._transport.write(data)
+    def write(self, data: bytes) -> bool:
+        """Send bytes; returns whether the stream still takes them."""
+        if self._transport is None or self._transport.is_closing():
+            return False
+        self._transport.write(data)
+        return True
 
     def close(self) -> None:
         """Close on purpose, behind what was written."""
@@ -312,5 +340,5 @@ class _Stream(asyncio.Protocol):
     def abort(self, reason: str) -> None:
         """End the connection at once; the first reason given stays."""
         self.reason = self.reason or reason
-        if self._transport is not None:
+        if self._transport is not None and not self.closed.done():
             self._transport.abort()
