@@ -6,7 +6,8 @@ What is said over the connection is the business of a `ClientHandler`, one for e
 from abc import ABC, abstractmethod
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import IntEnum
 import logging
@@ -25,7 +26,9 @@ replay with a thousand nodes is a seventh of it."""
 STALL_TIMEOUT: Final = 30.0
 """A client that took no byte for so long while some waited for it is gone, or as good as."""
 _HIGH_WATER: Final = 64 * 1024
-_CLOSE_TIMEOUT: Final = 0.5
+CLOSE_TIMEOUT: Final = 5.0
+"""How long a connection that we close may take to hand over what was already sent."""
+_WAIT_CLOSED_TIMEOUT: Final = 0.5
 
 
 class Worth(IntEnum):
@@ -116,6 +119,7 @@ class Client(asyncio.Protocol):
         self._queue: deque[tuple[Worth, bytes]] = deque()
         self._queued = 0
         self._flush_due: asyncio.Handle | None = None
+        self._close_due: asyncio.TimerHandle | None = None
         self._paused = False
         self._progress_mark = (0, 0.0)
         self._reason = ""
@@ -130,7 +134,12 @@ class Client(asyncio.Protocol):
             self.address = parse_address(peer[0])
         except TypeError, ValueError:
             self.address = None
-        if not self._on_connect(self):
+        try:
+            is_admitted = self._on_connect(self)
+        except Exception:
+            _LOGGER.exception("Virtual node: error while admitting client %s", self.client_id)
+            is_admitted = False
+        if not is_admitted:
             transport.abort()
             return
         transport.set_write_buffer_limits(high=_HIGH_WATER)
@@ -145,12 +154,13 @@ class Client(asyncio.Protocol):
         self.last_received = time.monotonic()
         self.last_activity = time.time()
         self.bytes_in += len(data)
-        try:
+        with self._closes_on_error():
             self.handler.data_received(data, self.last_received)
-        except Exception:
-            # A client must never hang on a fault of ours: it reconnects by itself.
-            _LOGGER.exception("Virtual node: error while serving client %s", self.client_id)
-            self.close("internal error")
+
+    @override
+    def eof_received(self) -> None:
+        """The client will say no more: it gets what it was to get, and nothing from now on."""
+        self.close("closed by the client")
 
     @override
     def pause_writing(self) -> None:
@@ -170,13 +180,17 @@ class Client(asyncio.Protocol):
         if self._flush_due is not None:
             self._flush_due.cancel()
             self._flush_due = None
+        if self._close_due is not None:
+            self._close_due.cancel()
+            self._close_due = None
         self._queue.clear()
         self._queued = 0
         if not self.closed.done():
             self.closed.set_result(None)
         if self.handler is not None:
             handler, self.handler = self.handler, None
-            handler.disconnected()
+            with self._closes_on_error():
+                handler.disconnected()
             if not self._reason:
                 self._reason = "closed by the client" if exc is None else type(exc).__name__
             self._on_disconnect(self, self._reason)
@@ -201,6 +215,9 @@ class Client(asyncio.Protocol):
             return
         self._queue.append((worth, data))
         self._queued += len(data)
+        if self._queued > MAX_QUEUED and not self._paused:
+            # A lot in one turn is no slowness of the client's.
+            self._flush()
         if self._queued > MAX_QUEUED:
             self._make_room()
         if not self._paused and self._flush_due is None:
@@ -208,7 +225,7 @@ class Client(asyncio.Protocol):
 
     def close(self, reason: str) -> None:
         """End the connection behind what was already sent; the first reason given stays."""
-        if self._transport is None or self._reason:
+        if self._transport is None or self._reason or self.closed.done():
             return
         self._flush()
         self._reason = reason
@@ -216,6 +233,9 @@ class Client(asyncio.Protocol):
             self._transport.abort()
         else:
             self._transport.close()
+            self._close_due = asyncio.get_running_loop().call_later(
+                CLOSE_TIMEOUT, self._transport.abort
+            )
 
     def abort(self, reason: str) -> None:
         """End the connection at once; the first reason given stays."""
@@ -225,10 +245,10 @@ class Client(asyncio.Protocol):
 
     async def wait_closed(self) -> None:
         """Wait until the connection is gone; one that will not close is aborted."""
-        _, pending = await asyncio.wait((self.closed,), timeout=_CLOSE_TIMEOUT)
+        _, pending = await asyncio.wait((self.closed,), timeout=_WAIT_CLOSED_TIMEOUT)
         if pending:
             self.abort("closed")
-            await asyncio.wait((self.closed,), timeout=_CLOSE_TIMEOUT)
+            await asyncio.wait((self.closed,), timeout=_WAIT_CLOSED_TIMEOUT)
 
     def tick(self, now: float, idle_limit: float | None) -> None:
         """Find out whether the client is still there.
@@ -245,8 +265,20 @@ class Client(asyncio.Protocol):
                 self._progress_mark = (self._unsent, now)
             elif now - since > STALL_TIMEOUT:
                 self.abort("stopped reading")
+        if self.handler is not None and self.is_open:
+            with self._closes_on_error():
+                self.handler.tick(now)
+
+    def rights_changed(self, *, is_admin: bool) -> None:
+        """Let the client do from now on what it may.
+
+        Args:
+            is_admin: Whether it may administer the radio.
+        """
+        self.is_admin = is_admin
         if self.handler is not None:
-            self.handler.tick(now)
+            with self._closes_on_error():
+                self.handler.rights_changed()
 
     @property
     def status(self) -> ClientStatus:
@@ -262,6 +294,15 @@ class Client(asyncio.Protocol):
             bytes_out=self.bytes_out,
             dropped=self.dropped,
         )
+
+    @contextmanager
+    def _closes_on_error(self) -> Iterator[None]:
+        """Let a fault of ours end this client alone; it comes back by itself."""
+        try:
+            yield
+        except Exception:
+            _LOGGER.exception("Virtual node: error while serving client %s", self.client_id)
+            self.close("internal error")
 
     def _flush(self) -> None:
         self._flush_due = None
