@@ -8,8 +8,10 @@ import asyncio
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, fields
+import errno
 import itertools
 import logging
+import os
 import time
 from typing import Any, Final, Self
 
@@ -22,6 +24,7 @@ from .admission import (
     parse_networks,
 )
 from .client import Client, ClientHandler, ClientStatus, Worth
+from .transport import describe_error
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -188,33 +191,26 @@ class VirtualNode:
         if self._server is not None and self._bound == wanted:
             self.bind_error = None
             return
+        if self.bind_error is None:
+            _LOGGER.info("Starting virtual node server on port %s (%s)", wanted[1], self._name)
         previous = self._bound
-        if previous is not None and previous[1] == wanted[1]:
-            # The same port at another address: the two would be in each other's way.
-            await self._close_listener()
-        _LOGGER.info("Starting virtual node server on port %s (%s)", wanted[1], self._name)
         try:
-            server = await self._bind(*wanted)
-        except OSError as err:
-            first = self.bind_error is None
-            self.bind_error = err.strerror or type(err).__name__
-            if first:
+            server = await self._bind_beside(wanted)
+        except (OSError, ValueError, OverflowError) as err:
+            # The last two: an address or port that is none.
+            if self.bind_error is None:
                 _LOGGER.error(
                     "%s: the virtual node cannot listen on port %s: %s; trying again",
                     self._name,
                     wanted[1],
-                    self.bind_error,
+                    describe_error(err),
                 )
-            if self._server is None and previous is not None:
-                with suppress(OSError):
-                    self._server, self._bound = await self._bind(*previous), previous
+            self.bind_error = describe_error(err)
             self._retry = asyncio.create_task(
                 self._bind_again(), name=f"meshmonitor virtual node {self._name}"
             )
             return
         await self._close_listener()
-        if previous is not None:
-            await self._close_clients("virtual node moved")
         self._server, self._bound = server, wanted
         self.bind_error = None
         if self._ticker is None:
@@ -225,11 +221,40 @@ class VirtualNode:
             wanted[1],
             self._name,
         )
+        if previous is not None:
+            await self._close_clients("virtual node moved")
+
+    async def _bind_beside(self, wanted: tuple[str, int]) -> asyncio.Server:
+        """Bind an address while the present one serves on, or where it was if they overlap.
+
+        Raises:
+            OSError: It cannot be bound; the present one serves on.
+        """
+        previous = self._bound
+        try:
+            return await self._bind(*wanted)
+        except OSError as err:
+            if err.errno != errno.EADDRINUSE or previous is None or previous[1] != wanted[1]:
+                raise
+        # The same port at another address may only be in the way of itself.
+        await self._close_listener()
+        try:
+            return await self._bind(*wanted)
+        except OSError:
+            with suppress(OSError):
+                self._server, self._bound = await self._bind(*previous), previous
+            raise
 
     async def _bind(self, address: str, port: int) -> asyncio.Server:
-        return await asyncio.get_running_loop().create_server(
-            self._new_client, address or None, port, reuse_address=True, backlog=256
-        )
+        try:
+            return await asyncio.get_running_loop().create_server(
+                self._new_client, address or None, port, reuse_address=True, backlog=256
+            )
+        except OSError as err:
+            if err.errno is None:
+                # asyncio has no number for an address that is none of this host's.
+                raise OSError(errno.EADDRNOTAVAIL, os.strerror(errno.EADDRNOTAVAIL)) from err
+            raise
 
     async def _bind_again(self) -> None:
         while True:
@@ -269,6 +294,9 @@ class VirtualNode:
         return Client(f"vn-{next(self._numbers)}", self._admit, self._gone)
 
     def _admit(self, client: Client) -> bool:
+        if self._server is None:
+            # It was accepted in the moment in which the listener was closed.
+            return False
         rejection = self._rejection(client)
         if rejection is not None:
             if self.admission_log.note(client.address, rejection):
@@ -312,9 +340,10 @@ class VirtualNode:
             if client.address is None or not is_in(client.address, self.options.allowed_networks):
                 client.abort("network no longer allowed")
                 continue
-            client.is_admin = self._is_admin(client)
-            if client.handler is not None:
-                client.handler.rights_changed()
+            client.rights_changed(is_admin=self._is_admin(client))
+        staying = [client for client in self._clients.values() if client.is_open]
+        for client in staying[self.options.max_clients :]:
+            client.close("too many clients")
 
     def _gone(self, client: Client, reason: str) -> None:
         self._clients.pop(client.client_id, None)
