@@ -25,9 +25,13 @@ PARTIAL_FRAME_TIMEOUT: Final = 5.0
 _RESERVED_NONCES: Final = frozenset({0, 1, 69420, 69421})
 
 _ID: Final = 1
-_QUEUE_STATUS: Final = 11
 _CONFIG_COMPLETE: Final = 7
 _REBOOTED: Final = 8
+_QUEUE_STATUS: Final = 11
+_TRAFFIC: Final = frozenset({2, 6, _QUEUE_STATUS, 12, 14, 16})
+"""Packets, log records, queue states, files, MQTT and notifications: no part of a dump. A radio
+that is in use says so much that a dump whose end was lost would never be missed."""
+_MESH_PACKET_ID: Final = 4
 
 HEARTBEAT: Final = bytes.fromhex("3a00")
 """``ToRadio.heartbeat`` with nonce 0: nonce 1 would make the radio broadcast its node info."""
@@ -131,7 +135,7 @@ class Session:
         """Do what is due."""
         partial = self.decoder.partial_since
         if partial is not None and now - partial > PARTIAL_FRAME_TIMEOUT:
-            return self._take(self.decoder.abandon_partial(), now)
+            return self._take(self.decoder.abandon_partial(now), now)
         if self.phase is Phase.CLOSED:
             return Step()
         if self.phase is Phase.DUMP:
@@ -158,6 +162,7 @@ class Session:
         self.phase = Phase.DUMP
         self._asked_at = self._last_data = now
         self._last_progress = None
+        self._last_heartbeat = float("-inf")
         self._nonce = self._new_nonce()
         while self._nonce in _RESERVED_NONCES:
             self._nonce = self._new_nonce()
@@ -180,9 +185,11 @@ class Session:
             # Only a serial console says so. What was asked before is forgotten, also half a dump.
             events.append(SessionEvent(EventKind.DUMP_STARTED))
             return self._request(now)
+        queue_status = wire.last(fields, _QUEUE_STATUS)
         if (
-            wire.last(fields, _QUEUE_STATUS) is not None
+            queue_status is not None
             and now - self._last_heartbeat < _ANSWER_TIMEOUT
+            and _names_no_packet(wire.value_bytes(payload, queue_status))
         ):
             # Firmware before 2.7.4 does not answer heartbeats; its silence means nothing.
             self._answers_heartbeats = True
@@ -193,7 +200,8 @@ class Session:
                 events.append(SessionEvent(EventKind.LIVE, payload, variant))
             return b""
         if complete is None:
-            self._last_progress = now
+            if variant is None or variant.number not in _TRAFFIC:
+                self._last_progress = now
             events.append(SessionEvent(EventKind.DUMP_FRAME, payload, variant))
         elif wire.value_int(complete) == self._nonce:
             self.phase = Phase.LIVE
@@ -201,3 +209,11 @@ class Session:
             events.append(SessionEvent(EventKind.DUMP_COMPLETE))
             return encode(HEARTBEAT)
         return b""
+
+
+def _names_no_packet(queue_status: bytes) -> bool:
+    """Return whether a ``QueueStatus`` answers a heartbeat rather than a packet."""
+    try:
+        return wire.value_int(wire.last(wire.scan(queue_status), _MESH_PACKET_ID)) == 0
+    except wire.WireError:
+        return False
