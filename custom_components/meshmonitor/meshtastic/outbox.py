@@ -28,6 +28,13 @@ RADIO_MEMORY: Final = 20
 """The firmware silently drops a packet whose id is among the last so many of a connection."""
 _ACCEPTED: Final = frozenset({0, 35})
 """``QueueStatus.res``: ``ERRNO_OK``, and ``ERRNO_SHOULD_RELEASE`` for packets to the own node."""
+_QUEUE_ERRORS: Final = {
+    32: RoutingError.RATE_LIMIT_EXCEEDED,
+    33: RoutingError.NO_INTERFACE,
+    34: RoutingError.NO_INTERFACE,
+}
+"""What ``QueueStatus.res`` says in numbers of its own (firmware ``src/mesh/MeshTypes.h``: the queue
+is full, there is no interface, sending is disabled). Others are ``Routing.Error``."""
 _RAW: Final = -1
 """The port number, for pacing, of frames that are no packets."""
 
@@ -71,7 +78,6 @@ class Admission(Enum):
 class _InFlight:
     parcel: Parcel
     sent_at: float
-    attempts: int
 
 
 class Outbox:
@@ -98,7 +104,6 @@ class Outbox:
         self._pacer = Pacer()
         self._known: OrderedDict[int, Outgoing] = OrderedDict()
         self._in_flight: dict[int, _InFlight] = {}
-        self._attempts: Counter[int] = Counter()
         self._recent: deque[int] = deque(maxlen=RADIO_MEMORY)
         self._is_open = False
         self._timer: asyncio.TimerHandle | None = None
@@ -164,7 +169,7 @@ class Outbox:
                 return Admission.REPEATED
             self.counters["id_in_use"] += 1
             return Admission.ID_IN_USE
-        if not self._pacer.accepts(outgoing.sender, outgoing.portnum):
+        if not self._pacer.accepts(outgoing.sender, outgoing.portnum, self._clock()):
             self.counters["outbox_full"] += 1
             return Admission.FULL
         self._known[packet_id] = outgoing
@@ -182,7 +187,7 @@ class Outbox:
 
     def submit_raw(self, sender: str, payload: bytes) -> bool:
         """Take over a ``ToRadio`` that is no packet; returns whether there was room for it."""
-        if not self._is_open or not self._pacer.accepts(sender, _RAW):
+        if not self._is_open or not self._pacer.accepts(sender, _RAW, self._clock()):
             return False
         self._put(Parcel(packet_id=0, portnum=_RAW, sender=sender, payload=payload))
         return True
@@ -190,23 +195,20 @@ class Outbox:
     def queue_status(self, result: int, free: int, packet_id: int) -> None:
         """Take the radio's word about its queue and, with an id, about a packet."""
         self._pacer.queue_status(free, self._clock())
-        if packet_id in self._in_flight:
-            for earlier in tuple(self._in_flight):
-                outgoing = self._known.get(earlier)
-                del self._in_flight[earlier]
-                self._attempts.pop(earlier, None)
-                if outgoing is None:
-                    continue
-                # The radio works in order, and keeps only two reports: where that of an earlier
-                # packet is missing, a later one has pushed it out.
-                if earlier != packet_id or result in _ACCEPTED:
-                    self._taken(outgoing)
-                else:
-                    outgoing.error = result
-                    self.counters["refused_by_radio"] += 1
-                    self._change(outgoing, DeliveryState.FAILED)
-                if earlier == packet_id:
-                    break
+        # The radio works in order, and keeps only two reports: where that of an earlier packet is
+        # missing, a later one has pushed it out.
+        sent = list(self._in_flight)
+        proven = sent[: sent.index(packet_id) + 1] if packet_id in self._in_flight else []
+        for earlier in proven:
+            # All of them before anybody is told: who is told may send at once.
+            del self._in_flight[earlier]
+        for outgoing in [self._known[known] for known in proven if known in self._known]:
+            if outgoing.packet_id != packet_id or result in _ACCEPTED:
+                self._taken(outgoing)
+            else:
+                outgoing.error = _QUEUE_ERRORS.get(result, result)
+                self.counters["refused_by_radio"] += 1
+                self._change(outgoing, DeliveryState.FAILED)
         self._pump()
 
     def acknowledge(self, packet_id: int, error: int, *, by_recipient: bool) -> None:
@@ -220,6 +222,9 @@ class Outbox:
         outgoing = self._known.get(packet_id)
         if outgoing is None or outgoing.state is DeliveryState.DELIVERED:
             return
+        if outgoing.state is DeliveryState.QUEUED:
+            # It may wait for its repetition, which is needless now.
+            self._pacer.remove(packet_id)
         if self._in_flight.pop(packet_id, None) is not None and not error:
             self._taken(outgoing)
         if error:
@@ -254,23 +259,24 @@ class Outbox:
     def _sent(self, parcel: Parcel, now: float) -> None:
         self.counters["sent"] += 1
         if parcel.packet_id:
-            self._attempts[parcel.packet_id] += 1
+            parcel.attempts += 1
             self._recent.append(parcel.packet_id)
-            self._in_flight[parcel.packet_id] = _InFlight(
-                parcel, now, self._attempts[parcel.packet_id]
-            )
+            self._in_flight[parcel.packet_id] = _InFlight(parcel, now)
 
     def _retry_unanswered(self, now: float) -> None:
-        for packet_id, flight in tuple(self._in_flight.items()):
-            if now - flight.sent_at < ANSWER_TIMEOUT:
-                continue
-            del self._in_flight[packet_id]
-            if flight.attempts < MAX_ATTEMPTS:
+        late = [
+            flight for flight in self._in_flight.values() if now - flight.sent_at >= ANSWER_TIMEOUT
+        ]
+        for flight in late:
+            # All of them before anybody is told: who is told may send at once.
+            del self._in_flight[flight.parcel.packet_id]
+        for parcel in [flight.parcel for flight in reversed(late)]:
+            if parcel.attempts < MAX_ATTEMPTS:
                 self.counters["retried"] += 1
-                self._pacer.put_back(flight.parcel)
+                self._pacer.put_back(parcel)
             else:
                 self.counters["unanswered"] += 1
-                self._fail(flight.parcel, RoutingError.TIMEOUT)
+                self._fail(parcel, RoutingError.TIMEOUT)
 
     def _schedule(self, now: float) -> None:
         if self._timer is not None:
@@ -288,7 +294,6 @@ class Outbox:
             self._change(outgoing, DeliveryState.SENT)
 
     def _fail(self, parcel: Parcel, error: RoutingError) -> None:
-        self._attempts.pop(parcel.packet_id, None)
         outgoing = self._known.get(parcel.packet_id)
         if outgoing is not None and outgoing.state is DeliveryState.QUEUED:
             outgoing.error = error

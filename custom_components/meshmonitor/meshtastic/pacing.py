@@ -80,6 +80,8 @@ class Parcel:
     payload: bytes = field(repr=False)
     """The ``ToRadio`` message."""
     queued_at: float = 0.0
+    attempts: int = 0
+    """How often it was sent."""
 
     @property
     def urgency(self) -> Urgency:
@@ -115,12 +117,16 @@ class Pacer:
         own = MAX_QUEUED_PER_SENDER - (len(queue) if queue else 0)
         return max(0, min(own, MAX_QUEUED - self._queued))
 
-    def accepts(self, sender: str, portnum: int) -> bool:
+    def accepts(self, sender: str, portnum: int, now: float) -> bool:
         """Return whether one more packet has room, and can leave before its time is over."""
         if self.room_for(sender) == 0:
             return False
-        window = WINDOWS.get(portnum, LEAST_GAP)
-        return self._by_port[portnum] * window < PATIENCE.get(portnum, DEFAULT_PATIENCE)
+        window = WINDOWS.get(portnum)
+        if window is None:
+            return True
+        wait = max(self._window_left(portnum, now), 0.0)
+        wait += self._by_port[portnum] * (window + WINDOW_MARGIN)
+        return wait < PATIENCE.get(portnum, DEFAULT_PATIENCE)
 
     def put(self, parcel: Parcel, now: float) -> None:
         """Queue a packet that `accepts` has room for."""
@@ -154,7 +160,8 @@ class Pacer:
         self._queues.move_to_end(best.sender)
         if not queue:
             del self._queues[best.sender]
-        self._last_by_port[best.portnum] = now
+        if best.portnum in WINDOWS:
+            self._last_by_port[best.portnum] = now
         self._last_sent = now
         self._free -= 1
         return best
@@ -209,9 +216,10 @@ class Pacer:
         """
         self.queue_status(QUEUE_LENGTH, now)
 
-    def is_queued(self, packet_id: int) -> bool:
-        """Return whether a packet of that id waits."""
-        return any(p.packet_id == packet_id for queue in self._queues.values() for p in queue)
+    def remove(self, packet_id: int) -> None:
+        """Forget a packet that need not be sent any more, if it waits."""
+        parcels = [parcel for queue in self._queues.values() for parcel in queue]
+        self._remove([parcel for parcel in parcels if parcel.packet_id == packet_id])
 
     def _ready(self, queue: deque[Parcel], now: float) -> list[Parcel]:
         """Return the first packet of each port number whose window is open."""
@@ -241,7 +249,8 @@ class Pacer:
 
     def _count(self, parcel: Parcel, change: int) -> None:
         self._queued += change
-        self._by_port[parcel.portnum] += change
+        if parcel.portnum in WINDOWS:
+            self._by_port[parcel.portnum] += change
 
     def _remove(self, parcels: list[Parcel]) -> None:
         for parcel in parcels:
