@@ -112,8 +112,9 @@ def _values(kind: str, descriptor: object, message: bytes) -> dict[str, Value]:
     values: dict[str, Value] = {
         field.name: 0.0 if field.type == FieldDescriptor.TYPE_FLOAT else 0
         for field in known.values()
-        if items and not field.has_presence and field.name != _ONE_WIRE_TEMPERATURE
+        if not field.has_presence and field.name != _ONE_WIRE_TEMPERATURE
     }
+    measured: dict[str, Value] = {}
     one_wire: list[float] = []
     for item in items:
         field = known.get(item.number)
@@ -130,10 +131,13 @@ def _values(kind: str, descriptor: object, message: bytes) -> dict[str, Value]:
                 # What is there but is no number, as an unset sensor's NaN, is not 0 either.
                 values.pop(name, None)
         if name is not None and value is not None:
-            values[name] = value
+            measured[name] = value
     for index, value in enumerate(one_wire):
         if value - value == 0:
-            values.setdefault(f"{_ONE_WIRE_TEMPERATURE}_ch{index}", _short(value))
+            measured.setdefault(f"{_ONE_WIRE_TEMPERATURE}_ch{index}", _short(value))
+    if not measured:
+        return {}
+    values |= measured
     for name in _NEVER_ZERO:
         if values.get(name) == 0:
             del values[name]
