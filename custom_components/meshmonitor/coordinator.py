@@ -224,25 +224,27 @@ class MeshMonitorCoordinator:
     @callback
     def _async_update_device(self) -> None:
         """Let the device registry show the radio as it calls itself."""
-        known: dict[str, Any] = {"name": self.entry.title}
+        registry = dr.async_get(self.hass)
+        identifier = (DOMAIN, self.unique_id)
         identity = self.source.identity
+        known: dict[str, Any] = {"name": self.entry.title}
         if identity is not None and self.entry.unique_id in {None, identity.node_id}:
             known = {
                 "name": identity.name,
                 "model": identity.hardware,
                 "sw_version": identity.firmware,
             }
-        self.device_id = (
-            dr.async_get(self.hass)
-            .async_get_or_create(
-                config_entry_id=self.entry.entry_id,
-                identifiers={(DOMAIN, self.unique_id)},
-                manufacturer=self.protocol.name,
-                serial_number=self.unique_id,
-                **known,
-            )
-            .id
-        )
+        elif device := registry.async_get_device_by_identifier(identifier, self.entry.entry_id):
+            # Nobody, or somebody else, answers: what is known of the radio stays.
+            self.device_id = device.id
+            return
+        self.device_id = registry.async_get_or_create(
+            config_entry_id=self.entry.entry_id,
+            identifiers={identifier},
+            manufacturer=self.protocol.name,
+            serial_number=self.unique_id,
+            **known,
+        ).id
 
     @callback
     def _dispatch(self, event: CoordinatorEvent) -> None:
