@@ -61,6 +61,7 @@ class Link(ABC):
         self._silent = False
         self._last_contact = 0.0
         self._waiting: asyncio.TimerHandle | None = None
+        self._polling: asyncio.TimerHandle | None = None
         self._unread: list[bytes] = []
 
     @abstractmethod
@@ -80,7 +81,7 @@ class Link(ABC):
             self._read(data)
             return
         if not self._unread:
-            asyncio.get_running_loop().call_later(delay, self._poll)
+            self._polling = asyncio.get_running_loop().call_later(delay, self._poll)
         self._unread.append(data)
 
     def _poll(self) -> None:
@@ -174,6 +175,9 @@ class Link(ABC):
 
     def _stop_waiting(self) -> None:
         self._ended = True
+        if self._polling is not None:
+            self._polling.cancel()
+            self._polling = None
         if self._waiting is not None:
             self._waiting.cancel()
             self._waiting = None
