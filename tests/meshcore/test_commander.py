@@ -441,7 +441,10 @@ STEPS = st.lists(
 def test_whatever_happens_every_job_ends_once(steps: list[tuple[str, object, str]]) -> None:
     """No exception, no job forgotten, no command sent twice, no deadline in the past for ever."""
     commander = Commander(public_key=OWN)
-    now, jobs, done, dropped = 0.0, [], [], set()
+    now = 0.0
+    jobs: list[Job] = []
+    done: list[Job] = []
+    dropped: set[Job] = set()
     sent_frames: list[bytes] = []
     is_up = False
 

@@ -8,7 +8,7 @@ from custom_components.meshmonitor.meshcore import decode, lpp
 from custom_components.meshmonitor.meshcore.frames import ChannelInfo, Contact, SelfInfo
 from custom_components.meshmonitor.meshcore.lpp import Reading
 from custom_components.meshmonitor.meshcore.mirror import Mirror
-from custom_components.meshmonitor.meshcore.pushes import Trace
+from custom_components.meshmonitor.meshcore.pushes import PathDiscovery, Trace
 
 from ..simulators.meshcore_mesh import Peer, status_blob, telemetry_blob
 from ..simulators.meshcore_state import SENSOR
@@ -74,7 +74,8 @@ def test_identity_and_own_node() -> None:
     assert node.role == "companion"
     assert node.position is not None
     assert node.position.latitude == 52.0907
-    assert decode.identity(Mirror()) is decode.own_node(Mirror(), {}) is None
+    assert decode.identity(Mirror()) is None
+    assert decode.own_node(Mirror(), {}) is None
 
 
 def test_a_contact_becomes_a_node() -> None:
@@ -193,11 +194,30 @@ def test_own_telemetry() -> None:
 
 
 def test_traceroute() -> None:
-    """One way, with how well each heard the one before."""
-    trace = Trace(tag=b"TTTT", flags=0, hashes=(b"\xaa", b"\xbb"), snrs=(4.0, 5.0, 6.0))
-    route = decode.traceroute(trace, KEY.hex(), "54545454")
-    assert [(hop.node_id, hop.snr) for hop in route.towards] == [("aa", 4.0), ("bb", 5.0)]
-    assert [hop.snr for hop in route.back] == [6.0]
+    """Out over the relays to the node, and back; each with how well it heard the one before."""
+    hashes = (b"\xaa", b"\x00", b"\xaa")
+    trace = Trace(tag=b"TTTT", flags=0, hashes=hashes, snrs=(4.0, 5.0, 6.0, 7.0))
+    route = decode.traceroute(trace, KEY.hex(), "54545454", 2, lambda key: key.hex() or "own")
+    assert [(hop.node_id, hop.snr) for hop in route.towards] == [("aa", 4.0), (KEY.hex(), 5.0)]
+    assert [(hop.node_id, hop.snr) for hop in route.back] == [("aa", 6.0), ("own", 7.0)]
+
+
+def test_discovered_paths() -> None:
+    """Both ways, without signals."""
+    found = PathDiscovery(sender=KEY[:6], out_path=(b"\xaa",), in_path=(b"\xbb", b"\xcc"))
+    route = decode.discovered(found, KEY.hex(), bytes.hex)
+    assert [hop.node_id for hop in route.towards] == ["aa", KEY.hex()]
+    assert [(hop.node_id, hop.snr) for hop in route.back] == [("bb", None), ("cc", None)]
+
+
+def test_an_advert_heard_without_a_relay() -> None:
+    """Only then does its signal say something of its sender."""
+    packet = Peer(name="B").packet(0)
+    assert decode.direct_advert(packet) == Peer(name="B").key
+    assert decode.direct_advert(b"\x10\x01\x02\x03\x04" + packet[1:]) == Peer(name="B").key
+    assert decode.direct_advert(packet[:1] + b"\x01\xaa" + packet[2:]) is None
+    assert decode.direct_advert(b"\x15" + packet[1:]) is None
+    assert decode.direct_advert(packet[:20]) is decode.direct_advert(b"") is None
 
 
 def test_own_names_stay_as_they_are() -> None:

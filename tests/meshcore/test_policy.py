@@ -182,7 +182,10 @@ def test_too_short_is_never_forwarded(row: Row) -> None:
     assert not isinstance(exact, Refuse) or exact.reason is Reason.PRIVATE_KEY
 
 
-_OTHER_FORMS = {Cmd.SEND_TELEMETRY_REQ: (4,), Cmd.SET_DEFAULT_FLOOD_SCOPE: (1,)}
+_OTHER_FORMS: dict[int, tuple[int, ...]] = {
+    Cmd.SEND_TELEMETRY_REQ: (4,),
+    Cmd.SET_DEFAULT_FLOOD_SCOPE: (1,),
+}
 """Shorter commands that mean something else."""
 
 

@@ -38,6 +38,14 @@ class ContactTable:
         self._collected: set[bytes] = set()
         self._touched: set[bytes] = set()
 
+    def clear(self) -> None:
+        """Forget everything: another radio answers."""
+        for key in tuple(self.frames):
+            self._drop(key)
+        self.is_complete = False
+        self._missing = frozenset()
+        self._collected.clear()
+
     def begin_read(self) -> None:
         """Take note that the device starts to send its list: what changes from now on is newer."""
         self._touched.clear()

@@ -4,7 +4,7 @@ Names of readings are those that Meshtastic uses for the same thing, so that wha
 one protocol reads the same for the other.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 import hashlib
 from typing import Final
 
@@ -21,7 +21,7 @@ from ..mesh.model import (
     Traceroute,
 )
 from . import lpp
-from .codes import AdvType, Resp, TxtType
+from .codes import KEY_SIZE, AdvType, Resp, TxtType
 from .frames import (
     COORDINATE_SCALE,
     Battery,
@@ -33,7 +33,7 @@ from .frames import (
     text_of,
 )
 from .mirror import Mirror
-from .pushes import RemoteStatus, Trace, hop_count
+from .pushes import PathDiscovery, RemoteStatus, Trace, hop_count
 
 _ROLES: Final = {
     AdvType.CHAT: "companion",
@@ -46,6 +46,8 @@ _ENVIRONMENT_NAMES: Final = {
     "pressure": "barometric_pressure",
     "luminosity": "lux",
 }
+_PAYLOAD_ADVERT: Final = 4
+_ROUTES_WITH_CODES: Final = (0, 3)
 _POSITION_NAMES: Final = frozenset({"latitude", "longitude"})
 
 
@@ -87,13 +89,22 @@ def own_node(mirror: Mirror, telemetry: Mapping[str, Telemetry]) -> Node | None:
     )
 
 
-def node(frame: bytes, telemetry: Mapping[str, Telemetry], position: Position | None) -> Node:
+def node(
+    frame: bytes,
+    telemetry: Mapping[str, Telemetry],
+    position: Position | None,
+    *,
+    snr: float | None = None,
+    rssi: float | None = None,
+) -> Node:
     """Return a contact as a node.
 
     Args:
         frame: Its ``CONTACT`` frame.
         telemetry: Readings that it sent, by kind.
         position: What it measured; None takes the position that it advertises.
+        snr: How well it was heard directly, in dB.
+        rssi: How strongly it was heard directly, in dBm.
     """
     contact = Contact.parse(frame)
     return Node(
@@ -102,6 +113,8 @@ def node(frame: bytes, telemetry: Mapping[str, Telemetry], position: Position | 
         short_name=contact.public_key[:4].hex(),
         role=_ROLES.get(AdvType(contact.adv_type)) if contact.adv_type in _ROLES else None,
         last_heard=float(contact.lastmod) or None,
+        snr=snr,
+        rssi=rssi,
         hops_away=hop_count(contact.out_path_len),
         is_favorite=bool(contact.flags & 1),
         is_messageable=contact.adv_type in (AdvType.CHAT, AdvType.ROOM),
@@ -280,23 +293,66 @@ def lpp_telemetry(data: bytes, now: float) -> tuple[dict[str, Telemetry], Positi
     return _kinds(now, device=device, environment=environment), position
 
 
-def traceroute(trace: Trace, node_id: str, request_id: str) -> Traceroute:
+def direct_advert(packet: bytes) -> bytes | None:
+    """Return whose advert a received packet is, if it came without a relay.
+
+    Source: MeshCore firmware v1.17.1, src/Packet.h: two bits of route type, four of payload type;
+    transport codes of four bytes in two of the route types; then the path and the payload.
+    """
+    if len(packet) < 2 or packet[0] >> 2 & 0xF != _PAYLOAD_ADVERT:
+        return None
+    at = 5 if packet[0] & 3 in _ROUTES_WITH_CODES else 1
+    if len(packet) < at + 1 + KEY_SIZE or packet[at] & 0x3F:
+        return None
+    return packet[at + 1 : at + 1 + KEY_SIZE]
+
+
+def traceroute(
+    trace: Trace, node_id: str, request_id: str, outward: int, name: Callable[[bytes], str]
+) -> Traceroute:
     """Return a trace that came back.
 
-    A trace is one way: out over the relays and back to this node, each telling how well it heard
-    the one before it.
+    A trace runs over its relays to the node, and over the same ones back; each tells how well it
+    heard the one before it, and the own radio how well it heard the last.
 
     Args:
         trace: What came back.
         node_id: The node that was asked for.
         request_id: The tag, in hexadecimal.
+        outward: How many hops it is to the node, itself included.
+        name: Returns the node id that a key prefix means; none means the own radio.
     """
-    hops = tuple(
-        RouteHop(node_id=relay.hex(), snr=snr)
+    hops = [
+        RouteHop(node_id=name(relay), snr=snr)
         for relay, snr in zip(trace.hashes, trace.snrs, strict=False)
+    ]
+    if len(hops) >= outward:
+        hops[outward - 1] = RouteHop(node_id=node_id, snr=hops[outward - 1].snr)
+    own = RouteHop(node_id=name(b""), snr=trace.snrs[-1])
+    return Traceroute(
+        node_id=node_id,
+        towards=tuple(hops[:outward]),
+        back=(*hops[outward:], own),
+        request_id=request_id,
     )
-    own = RouteHop(node_id="", snr=trace.snrs[-1])
-    return Traceroute(node_id=node_id, towards=hops, back=(own,), request_id=request_id)
+
+
+def discovered(found: PathDiscovery, node_id: str, name: Callable[[bytes], str]) -> Traceroute:
+    """Return the ways that were discovered; nobody told how well they were heard.
+
+    Args:
+        found: The answer.
+        node_id: The node that was asked for.
+        name: Returns the node id that a key prefix means.
+    """
+    return Traceroute(
+        node_id=node_id,
+        towards=(
+            *(RouteHop(node_id=name(hop)) for hop in found.out_path),
+            RouteHop(node_id=node_id),
+        ),
+        back=tuple(RouteHop(node_id=name(hop)) for hop in found.in_path),
+    )
 
 
 def _position(latitude: int, longitude: int) -> Position | None:

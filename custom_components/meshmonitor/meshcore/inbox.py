@@ -133,6 +133,10 @@ class Inbox:
         """The place behind the newest message."""
         return self._next_number
 
+    def place_of(self, reader: Hashable) -> int | None:
+        """Return the place of a client that was here before."""
+        return self._places.get(reader)
+
     def open(self, reader: Hashable, place: int) -> None:
         """Give a client its place: where it was when it left, if it was ever here.
 

@@ -104,6 +104,26 @@ class Mirror:
         """Take note of what the device's clock showed at a Unix time."""
         self._clock_offset = device_time - now
 
+    def clear(self) -> None:
+        """Forget everything: another radio answers."""
+        self.contacts.clear()
+        self.channels.clear()
+        self.kept.clear()
+        self.stats.clear()
+        self.self_info = self.info = self.device_info = self.device = None
+        self.contacts_full = False
+        self.channels_changed = True
+        self._clock_offset = None
+        self._wanted.clear()
+
+    def adopt(self, other: Mirror) -> None:
+        """Take over what another mirror knows, as after a restart."""
+        self.self_info, self.info = other.self_info, other.info
+        self.device_info, self.device = other.device_info, other.device
+        self.contacts = other.contacts
+        self.channels = other.channels
+        self.kept = other.kept
+
     def is_wanted(self, key: bytes) -> bool:
         """Return whether a contact is about to be read again."""
         return key in self._wanted
@@ -111,6 +131,10 @@ class Mirror:
     def forget_wanted(self) -> None:
         """Let contacts be asked for anew, because the link that would have answered is gone."""
         self._wanted.clear()
+
+    def not_answered(self, command: bytes) -> None:
+        """Take note that a contact could not be read; the next push about it asks again."""
+        self._wanted.discard(command[1:33])
 
     def learn(self, command: bytes, reply: bytes) -> Commands:
         """Take over what a command and its last response tell.

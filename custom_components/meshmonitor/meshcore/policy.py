@@ -210,12 +210,13 @@ def _from_mirror(command: Command, frame: bytes, mirror: Mirror) -> Decision:
 
 def _contact_by_key(command: Command, key: bytes, mirror: Mirror) -> Decision:
     known = mirror.contacts.frames.get(key)
+    if mirror.is_wanted(key):
+        # It has just changed, and what we have is older than what the client knows already.
+        return Forward(command)
     if known is not None:
         return Answer((known,))
     if not mirror.contacts.is_complete:
         return Hold(Need.CONTACTS)
-    if mirror.is_wanted(key):
-        return Forward(command)
     return Answer((err_frame(Err.NOT_FOUND),))
 
 

@@ -1,0 +1,188 @@
+"""Connects the apps of a virtual node with their radio and with each other."""
+
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
+import time
+from typing import Final, override
+
+from ..mesh.model import Origin
+from ..mesh.virtual_node import VirtualNode
+from .codes import Cmd, Err, Push, err_frame
+from .commander import Job, Outcome
+from .inbox import Inbox
+from .mirror import Mirror
+from .options import MeshCoreVirtualNodeOptions
+from .policy import Forward, Lease, Rights
+from .texts import Texts, is_text
+from .virtual_node import Desk, Phone
+
+PATIENCE: Final = 4.0
+"""Seconds that an app's command may wait for its turn: apps give up after five."""
+ADVERT_LIMIT: Final = 6
+ADVERT_WINDOW: Final = 60.0
+"""So many adverts in so many seconds are enough for all apps together: a flooded one is repeated by
+the whole mesh."""
+
+_ERRORS: Final = {
+    Outcome.QUEUE_FULL: Err.TABLE_FULL,
+    Outcome.EXPIRED: Err.BAD_STATE,
+    Outcome.BUSY: Err.BAD_STATE,
+    Outcome.TIMEOUT: Err.BAD_STATE,
+    Outcome.LOST: Err.BAD_STATE,
+}
+_SCOPES_SINCE: Final = 8
+
+
+class Switchboard(Desk):
+    """Knows all apps, and which of them a frame of the radio is for."""
+
+    def __init__(self, mirror: Mirror, inbox: Inbox) -> None:
+        """Prepare a switchboard without apps.
+
+        Args:
+            mirror: What is known of the radio.
+            inbox: The messages of the radio.
+        """
+        self.mirror = mirror
+        self.inbox = inbox
+        self.refusals: Counter[str] = Counter()
+        self.virtual_node: VirtualNode | None = None
+        self.texts: Texts | None = None
+        self.send: Callable[[Job], None] | None = None
+        """Hands a job to the radio."""
+        self.drop_owner: Callable[[str], None] | None = None
+        """Makes the radio forget who is gone."""
+        self._adverts: deque[float] = deque(maxlen=ADVERT_LIMIT)
+
+    @property
+    def options(self) -> MeshCoreVirtualNodeOptions:
+        """How the virtual node serves."""
+        assert self.virtual_node is not None
+        options = self.virtual_node.options
+        assert isinstance(options, MeshCoreVirtualNodeOptions)
+        return options
+
+    def phones(self) -> Iterator[Phone]:
+        """Go through all connected apps, the longest connected first."""
+        if self.virtual_node is not None:
+            for handler in self.virtual_node.handlers():
+                assert isinstance(handler, Phone)
+                yield handler
+
+    def phone(self, name: object) -> Phone | None:
+        """Return a connected app."""
+        if self.virtual_node is None or not isinstance(name, str):
+            return None
+        client = self.virtual_node.clients.get(name)
+        handler = None if client is None else client.handler
+        return handler if isinstance(handler, Phone) else None
+
+    # What apps ask
+
+    @override
+    def rights(self, phone: Phone) -> Rights:
+        options, is_admin = self.options, phone.client.is_admin
+        return Rights(
+            admin=is_admin,
+            destructive=is_admin and options.allow_destructive_commands,
+            contacts=options.share_contacts,
+            signing=options.allow_signing,
+        )
+
+    @override
+    def submit(self, phone: Phone, frame: bytes, decision: Forward | Lease) -> None:
+        if frame[0] == Cmd.SEND_SELF_ADVERT and not self._may_advertise():
+            self.count_refusal("too_many_adverts")
+            phone.answered([err_frame(Err.BAD_STATE)])
+            return
+        job = Job(
+            frame,
+            phone.name,
+            time.monotonic() + PATIENCE,
+            slot=decision.slot if isinstance(decision, Lease) else None,
+            key=decision.key if isinstance(decision, Lease) else b"",
+            scope=phone.scope if decision.command.is_scoped and self.has_scopes else None,
+        )
+        if self.texts is not None and is_text(frame):
+            self.texts.began(job, Origin.PHONE, phone.label or phone.name)
+        assert self.send is not None
+        self.send(job)
+
+    @property
+    def has_scopes(self) -> bool:
+        """Whether the radio knows flood scopes."""
+        device = self.mirror.device
+        return device is not None and device.protocol_version >= _SCOPES_SINCE
+
+    @override
+    def reader_name(self, phone: Phone) -> str:
+        taken = {other.reader for other in self.phones()}
+        name = base = f"{phone.client.address}/{phone.label}"
+        number = 1
+        while name in taken:
+            number += 1
+            name = f"{base}#{number}"
+        return name
+
+    @override
+    def device_time(self) -> int:
+        return self.mirror.device_time(time.time())
+
+    @override
+    def wall_time(self) -> float:
+        return time.time()
+
+    @override
+    def gone(self, phone: Phone) -> None:
+        if self.drop_owner is not None:
+            self.drop_owner(phone.name)
+
+    @override
+    def count_refusal(self, reason: str) -> None:
+        self.refusals[reason] += 1
+
+    # What the radio says
+
+    def done(self, job: Job) -> None:
+        """Hand what became of a command to the app that sent it."""
+        phone = self.phone(job.owner)
+        if phone is None:
+            return
+        if job.outcome is Outcome.ANSWERED:
+            phone.answered(job.replies)
+            return
+        assert job.outcome is not None
+        self.count_refusal(job.outcome.value)
+        phone.answered([err_frame(_ERRORS[job.outcome])])
+
+    def push(self, frame: bytes, owners: tuple[object, ...] | None) -> None:
+        """Hand what the radio sent by itself to those whom it concerns."""
+        if owners is not None:
+            for owner in owners:
+                phone = self.phone(owner)
+                if phone is not None:
+                    phone.push(frame)
+            return
+        if frame[0] == Push.LOG_RX_DATA and not self.options.raw_reception:
+            return
+        for phone in self.phones():
+            phone.push(frame)
+
+    def messages_wait(self) -> None:
+        """Tell the apps whose inbox is not empty."""
+        for phone in self.phones():
+            if phone.reader is not None and self.inbox.waiting(phone.reader):
+                phone.message_waits()
+
+    def mirror_changed(self) -> None:
+        """Let apps that had to wait be answered."""
+        for phone in self.phones():
+            phone.mirror_changed()
+
+    def _may_advertise(self) -> bool:
+        now = time.monotonic()
+        adverts = self._adverts
+        if len(adverts) == ADVERT_LIMIT and now - adverts[0] < ADVERT_WINDOW:
+            return False
+        adverts.append(now)
+        return True
