@@ -152,7 +152,8 @@ class Intake:
         self._check_identity()
         before, self._fingerprint = self._fingerprint, self._config_fingerprint()
         self._outbox.open()
-        if before and before != self._fingerprint:
+        is_other = before != self._fingerprint or change.new_nodes or change.removed_nodes
+        if before and is_other and not result.identity_changed:
             self._switchboard.resync()
         self._switchboard.snapshot_complete()
         self._tell(change)
@@ -188,6 +189,12 @@ class Intake:
                 if number == packets.NODE_INFO:
                     self._tell(self._mirror.live(payload, time.time()))
                 self._switchboard.to_all(payload, Worth.NEWS)
+
+    def changed(self, change: MirrorChange) -> None:
+        """Take note of what a command changed, of which the clients are told already."""
+        if change:
+            self._fingerprint = self._config_fingerprint()
+            self._tell(change)
 
     def tick(self) -> None:
         """Some seconds have passed."""
@@ -248,7 +255,7 @@ class Intake:
         if change.identity:
             self._switchboard.reread()
         elif change:
-            self._tell(change)
+            self.changed(change)
             self._switchboard.resync()
 
     def _is_repetition(self, packet: MeshPacket) -> bool:
@@ -312,4 +319,5 @@ class Intake:
             number = packets.variant(item.payload)[0] if isinstance(item, Slot) else 0
             if number in _RESYNC_VARIANTS:
                 digest.update(redact(item.payload))
+        digest.update(self._mirror.own_user() or b"")
         return digest.digest()

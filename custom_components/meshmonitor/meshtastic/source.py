@@ -248,7 +248,7 @@ class MeshtasticSource(MeshSource):
             self.emit(CountersChanged())
 
     def _packet_changed(self, outgoing: Outgoing, by_mesh: bool) -> None:
-        self._switchboard.packet_changed(outgoing, by_mesh=by_mesh)
+        self._intake.changed(self._switchboard.packet_changed(outgoing, by_mesh=by_mesh))
         if outgoing.state is DeliveryState.FAILED:
             self._requests.failed(outgoing.packet_id, outgoing.error)
         if outgoing.portnum == PORT.WAYPOINT_APP and outgoing.state is DeliveryState.SENT:

@@ -15,6 +15,7 @@ from .client_frame import ClientPacket
 from .decision import Forward, RoutingError
 from .framing import encode
 from .mirror import Mirror
+from .mirror_state import NO_CHANGE, MirrorChange
 from .options import MeshtasticVirtualNodeOptions, SharedPosition
 from .outbox import Admission, Outbox, Outgoing
 from .pacing import PORT, QUEUE_LENGTH
@@ -86,6 +87,8 @@ class Switchboard(Desk):
         self._fetch_timers: dict[AdminQuery, asyncio.TimerHandle] = {}
         self._resync_timer: asyncio.TimerHandle | None = None
         self._resync_but: set[str] = set()
+        self._changed_at = float("-inf")
+        self._reread_timer: asyncio.TimerHandle | None = None
         self._lockdown: bytes | None = None
 
     def stop(self) -> None:
@@ -98,6 +101,7 @@ class Switchboard(Desk):
         if self._resync_timer is not None:
             self._resync_timer.cancel()
             self._resync_timer = None
+        self._cancel_reread()
 
     @property
     def options(self) -> MeshtasticVirtualNodeOptions:
@@ -200,7 +204,7 @@ class Switchboard(Desk):
         waiting = self._fetches.setdefault(query, [])
         waiting.append((phone, packet))
         own = self.mirror.my_node_num
-        if len(waiting) > 1 or own is None:
+        if query in self._fetch_timers or own is None:
             return
         packet_id = self.new_packet_id()
         raw = replies.admin_query(query, own, packet_id)
@@ -311,40 +315,60 @@ class Switchboard(Desk):
 
     # What becomes of what was sent
 
-    def packet_changed(self, outgoing: Outgoing, *, by_mesh: bool) -> None:
-        """Tell those who have to know about a packet's fate."""
+    def packet_changed(self, outgoing: Outgoing, *, by_mesh: bool) -> MirrorChange:
+        """Tell those who have to know about a packet's fate.
+
+        Returns:
+            What is known to be different at the radio, now that it has taken the packet.
+        """
         match outgoing.state:
             case outgoing.state.SENT:
-                self._taken_by_radio(outgoing)
+                return self._taken_by_radio(outgoing)
             case outgoing.state.FAILED if not by_mesh:
                 phone = self.phone(outgoing.sender)
                 if phone is not None:
                     phone.fail(outgoing.packet_id, outgoing.error)
+        return NO_CHANGE
 
-    def _taken_by_radio(self, outgoing: Outgoing) -> None:
+    def _taken_by_radio(self, outgoing: Outgoing) -> MirrorChange:
         own = self.mirror.my_node_num
         if own is None:
-            return
+            return NO_CHANGE
         if outgoing.portnum in replies.ECHOED:
             echo = replies.echo(own, outgoing.raw, outgoing.packet_id, int(time.time()))
             self.to_all(echo, Worth.VITAL, but=outgoing.sender)
-        elif outgoing.mutates:
-            change = self.mirror.apply_admin(outgoing.payload)
-            if change.needs_reread:
-                self.reread()
-            elif change.config or change.channels:
-                self.resync(but=outgoing.sender)
+        if not outgoing.mutates:
+            return NO_CHANGE
+        change = self.mirror.apply_admin(outgoing.payload)
+        if change:
+            self.resync(but=outgoing.sender)
+        if change.needs_reread and self._reread_timer is None:
+            # Not at once: the radio's acknowledgement is still on its way.
+            self._reread_timer = asyncio.get_running_loop().call_later(
+                RESYNC_DELAY, self._reread_now
+            )
+        return change
+
+    def _reread_now(self) -> None:
+        self._reread_timer = None
+        self.reread()
+
+    def _cancel_reread(self) -> None:
+        if self._reread_timer is not None:
+            self._reread_timer.cancel()
+            self._reread_timer = None
 
     # Phones read anew
 
     def snapshot_complete(self) -> None:
         """Answer the phones that have been waiting for a configuration."""
         self._lockdown = None
+        self._cancel_reread()
         for phone in self.phones():
             phone.snapshot_ready()
 
     def resync(self, *, but: str | None = None) -> None:
-        """Have all phones read the configuration anew, soon and once.
+        """Have all phones read the configuration anew that have read it before, soon and once.
 
         Every client answers ``rebooted`` by asking again, and none is hurt by it, while stray
         ``channel`` or ``config_complete_id`` frames spoil what some of them know.
@@ -354,12 +378,14 @@ class Switchboard(Desk):
         else:
             self._resync_timer.cancel()
             self._resync_but &= {but} if but is not None else set()
+        self._changed_at = time.monotonic()
         self._resync_timer = asyncio.get_running_loop().call_later(RESYNC_DELAY, self._resync)
 
     def _resync(self) -> None:
         self._resync_timer = None
         for phone in self.phones():
-            if phone.is_live and phone.name not in self._resync_but:
+            has_old = phone.is_live and phone.handshake_at <= self._changed_at
+            if has_old and phone.name not in self._resync_but:
                 phone.reply(replies.rebooted())
 
     def _admin_from_radio(self, payload: bytes, packet: MeshPacket) -> None:
