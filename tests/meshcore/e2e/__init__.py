@@ -1,0 +1,1 @@
+"""A radio shared by several apps, over real sockets."""
