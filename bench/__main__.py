@@ -1,0 +1,73 @@
+"""The command: runs the scenarios, prints a table, writes JSON."""
+
+import argparse
+import asyncio
+from datetime import UTC, datetime
+import json
+import os
+from pathlib import Path
+import platform
+import sys
+import time
+from typing import Any
+
+from . import burst, latency, memory, replay
+from .bed import make_bed
+from .figures import Report
+from .plan import FULL, SHORT, Plan
+
+
+async def run(plan: Plan) -> Report:
+    """Measure everything that a plan asks for."""
+    report = Report()
+    async with make_bed() as bed:
+        for size in plan.mesh_sizes:
+            async with bed.site("meshtastic", size) as site:
+                case = f"{size} nodes"
+                await replay.measure(report, plan, site, case)
+                await memory.measure(report, plan, site, case)
+                await latency.measure(report, plan, site, case)
+                await burst.measure(report, plan, site, case)
+                await burst.measure_alone(report, plan, site, case)
+    return report
+
+
+def machine() -> dict[str, Any]:
+    """Return where this was measured, and what else was going on there."""
+    return {
+        "when": datetime.now(UTC).isoformat(timespec="seconds"),
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.release()}",
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "load": os.getloadavg()[0],
+        "command": " ".join(["python -m bench", *sys.argv[1:]]),
+    }
+
+
+def _processor() -> str:
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.machine()
+
+
+def main() -> None:
+    """Run the command."""
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("--short", action="store_true", help="a few seconds, for correctness only")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there too")
+    options = parser.parse_args()
+    begun = time.monotonic()
+    where = machine()
+    report = asyncio.run(run(SHORT if options.short else FULL))
+    seconds = round(time.monotonic() - begun, 1)
+    print(report.table())
+    print(f"\n{where}\n{seconds} s")
+    if options.json is not None:
+        found = {"machine": where, "seconds": seconds, **report.as_dict()}
+        options.json.write_text(json.dumps(found, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
