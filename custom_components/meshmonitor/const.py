@@ -17,3 +17,6 @@ CONF_ALLOW_DESTRUCTIVE: Final = "allow_destructive_commands"
 CONF_ALLOWED_NETWORKS: Final = "allowed_networks"
 CONF_ADMIN_NETWORKS: Final = "admin_networks"
 CONF_MAX_CLIENTS: Final = "max_clients"
+
+CONF_NOTIFY_CONTACTS: Final = "notify_contacts"
+"""The ids of the nodes that have a notify entity."""

@@ -1,7 +1,8 @@
 """One source in Home Assistant: owns the radio's side and tells the entities what concerns them."""
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 import logging
 from typing import Any, Final
@@ -13,14 +14,16 @@ from homeassistant.exceptions import HomeAssistantError, ServiceValidationError
 from homeassistant.helpers import device_registry as dr
 
 from .announce import Announcer
-from .const import CONF_PROTOCOL, CONF_VIRTUAL_NODE, DOMAIN
+from .const import CONF_NOTIFY_CONTACTS, CONF_PROTOCOL, CONF_VIRTUAL_NODE, DOMAIN
 from .issues import Issues
 from .mesh.model import Message
 from .mesh.source import (
     ChannelsChanged,
+    DeliveryChanged,
     IdentityChanged,
     LinkChanged,
     MeshEvent,
+    MessageReceived,
     NodeChanged,
     NodeRemoved,
     OutgoingText,
@@ -29,6 +32,8 @@ from .mesh.source import (
     SendReason,
     VirtualNodeChanged,
 )
+from .messages import MessageLog
+from .presence import Presence, PresenceChanged
 from .protocols import PROTOCOLS, endpoint_of
 from .storage import SnapshotStore
 
@@ -36,7 +41,16 @@ _LOGGER = logging.getLogger(__name__)
 
 type MeshMonitorConfigEntry = ConfigEntry[MeshMonitorCoordinator]
 
-_WORTH_KEEPING: Final = (ChannelsChanged, IdentityChanged, NodeChanged, NodeRemoved)
+_WORTH_KEEPING: Final = (
+    ChannelsChanged,
+    DeliveryChanged,
+    IdentityChanged,
+    MessageReceived,
+    NodeChanged,
+    NodeRemoved,
+)
+_LIVE_OPTIONS: Final = frozenset({CONF_NOTIFY_CONTACTS, CONF_VIRTUAL_NODE})
+"""The options whose change takes effect without a reload."""
 _USER_ERRORS: Final = frozenset(
     {
         SendReason.TOO_LONG,
@@ -54,7 +68,12 @@ class AvailabilityChanged:
     is_available: bool
 
 
-type CoordinatorEvent = MeshEvent | AvailabilityChanged
+@dataclass(frozen=True, slots=True)
+class OptionsChanged:
+    """An option of the entry changed that takes effect without a reload."""
+
+
+type CoordinatorEvent = MeshEvent | AvailabilityChanged | OptionsChanged | PresenceChanged
 
 
 class MeshMonitorCoordinator:
@@ -82,6 +101,8 @@ class MeshMonitorCoordinator:
             expected_node_id=entry.unique_id,
         )
         self.device_id = ""
+        self.messages = MessageLog()
+        self.presence = Presence(hass, self._dispatch)
         self._applied = (entry.data, entry.options)
         self._listeners: defaultdict[
             tuple[type[object], str | None], list[Callable[[Any], None]]
@@ -102,9 +123,11 @@ class MeshMonitorCoordinator:
         snapshot = await self._store.async_load()
         if snapshot is not None:
             try:
-                self.source.restore(snapshot)
-            except ValueError:
+                self.source.restore(snapshot["source"])
+                self.messages.restore(snapshot["messages"])
+            except KeyError, ValueError:
                 _LOGGER.warning("%s: what was stored is damaged; starting empty", self.entry.title)
+        self.presence.restore(self.source.nodes.values())
         self._async_update_device()
 
     async def async_start(self) -> None:
@@ -122,7 +145,8 @@ class MeshMonitorCoordinator:
         self._unsubscribe()
         self._unsubscribe = None
         await self._announcer.async_stop()
-        await self._store.async_save(self.source.snapshot())
+        self.presence.stop()
+        await self._store.async_save(self._snapshot())
         await self.source.stop()
         self._issues.clear()
 
@@ -134,10 +158,11 @@ class MeshMonitorCoordinator:
         data, options = self._applied
         new_data, new_options = self.entry.data, self.entry.options
         self._applied = (new_data, new_options)
-        if new_data != data or _without_virtual_node(new_options) != _without_virtual_node(options):
+        if new_data != data or _without_live(new_options) != _without_live(options):
             self.hass.config_entries.async_schedule_reload(self.entry.entry_id)
         elif new_options != options:
             await self.source.apply_virtual_node(self.protocol.virtual_node_options(new_options))
+            self._dispatch(OptionsChanged())
 
     @callback
     def subscribe[EventT: CoordinatorEvent](
@@ -172,16 +197,30 @@ class MeshMonitorCoordinator:
             ServiceValidationError: It cannot be sent as it is.
             HomeAssistantError: The radio cannot send it now.
         """
+        with self.translated_errors():
+            message = await self.source.send_text(outgoing)
+        self.messages.add(message)
+        return message
+
+    @contextmanager
+    def translated_errors(self) -> Iterator[None]:
+        """Turn the source's errors into those of Home Assistant.
+
+        Raises:
+            ServiceValidationError: What was asked for cannot be done as it is.
+            HomeAssistantError: The radio, or the mesh, cannot do it now.
+        """
         try:
-            return await self.source.send_text(outgoing)
+            yield
         except SendError as err:
             error = ServiceValidationError if err.reason in _USER_ERRORS else HomeAssistantError
+            limit = err.detail if err.reason is SendReason.TOO_LONG else ""
             raise error(
                 translation_domain=DOMAIN,
                 translation_key=f"send_{err.reason}",
                 translation_placeholders={
                     "name": self.entry.title,
-                    "limit": str(self.source.max_text_bytes),
+                    "limit": limit or str(self.source.max_text_bytes),
                 },
             ) from err
 
@@ -198,9 +237,21 @@ class MeshMonitorCoordinator:
         elif isinstance(event, IdentityChanged):
             self._async_update_device()
             self._announcer.update(self.source)
+        elif isinstance(event, MessageReceived):
+            self.messages.add(event.message)
+        elif isinstance(event, DeliveryChanged):
+            self.messages.note(event.delivery)
         if isinstance(event, _WORTH_KEEPING):
-            self._store.async_delay_save(self.source.snapshot)
+            self._store.async_delay_save(self._snapshot)
         self._dispatch(event)
+        # Afterwards: who is told of a new node's coming may ask for the node's device.
+        if isinstance(event, NodeChanged):
+            self.presence.node_changed(event.node)
+        elif isinstance(event, NodeRemoved):
+            self.presence.node_removed(event.node_id)
+
+    def _snapshot(self) -> dict[str, Any]:
+        return {"source": self.source.snapshot(), "messages": self.messages.snapshot()}
 
     @callback
     def _async_link_changed(self, event: LinkChanged) -> None:
@@ -208,7 +259,10 @@ class MeshMonitorCoordinator:
             return
         self._was_available = event.status.is_ready
         if self._was_available:
-            self._store.async_delay_save(self.source.snapshot)
+            self._store.async_delay_save(self._snapshot)
+            self.presence.radio_ready(self.source.nodes.values())
+        else:
+            self.presence.radio_lost()
         self._dispatch(AvailabilityChanged(self._was_available))
 
     @callback
@@ -252,7 +306,7 @@ class MeshMonitorCoordinator:
         self._tell(self._listeners.get((kind, None)), event)
         if isinstance(event, NodeChanged):
             self._tell(self._listeners.get((kind, event.node.node_id)), event)
-        elif isinstance(event, NodeRemoved):
+        elif isinstance(event, NodeRemoved | PresenceChanged):
             self._tell(self._listeners.get((kind, event.node_id)), event)
 
     @callback
@@ -265,5 +319,5 @@ class MeshMonitorCoordinator:
                 _LOGGER.exception("%s: error in a listener", self.entry.title)
 
 
-def _without_virtual_node(options: Any) -> dict[str, Any]:
-    return {key: value for key, value in options.items() if key != CONF_VIRTUAL_NODE}
+def _without_live(options: Any) -> dict[str, Any]:
+    return {key: value for key, value in options.items() if key not in _LIVE_OPTIONS}
