@@ -8,6 +8,7 @@ from homeassistant.data_entry_flow import FlowResultType
 import pytest
 
 from custom_components.meshmonitor.const import DOMAIN
+from custom_components.meshmonitor.protocols import PROTOCOLS
 from tests.ha import coordinator_of, free_port, make_entry, node_id, set_up, wait_until
 from tests.ha.flows import start, submit, suggested
 from tests.simulators.meshtastic_config import NodeConfig
@@ -34,7 +35,10 @@ async def test_menu_offers_every_kind(hass: HomeAssistant) -> None:
     """The first question is what kind of radio it is."""
     menu = await hass.config_entries.flow.async_init(DOMAIN, context={"source": SOURCE_USER})
     assert menu["type"] is FlowResultType.MENU
-    assert {"meshtastic_tcp", "meshtastic_serial"} <= set(menu["menu_options"])
+    assert menu["menu_options"] == [
+        f"{protocol}_{connection}" for protocol in PROTOCOLS for connection in ("tcp", "serial")
+    ]
+    assert "meshtastic_tcp" in menu["menu_options"]
 
 
 async def test_add_by_address(hass: HomeAssistant, node: SimulatedNode) -> None:

@@ -200,7 +200,11 @@ async def test_discovered_but_gone(hass: HomeAssistant, node: SimulatedNode) -> 
 async def test_discovered_another(hass: HomeAssistant, node: SimulatedNode) -> None:
     """Who announces an id that is not his own is not added under it."""
     form = await discover(hass, announced(node, properties={"id": "!01020304"}))
-    assert form["description_placeholders"]["name"] == "!01020304"
+    assert form["description_placeholders"] == {
+        "name": "!01020304",
+        "host": node.host,
+        "detail": "",
+    }
     result = await hass.config_entries.flow.async_configure(form["flow_id"], {})
     assert result["type"] is FlowResultType.ABORT
     assert result["reason"] == "other_radio"

@@ -196,8 +196,9 @@ async def test_notify(hass: HomeAssistant, node: SimulatedNode) -> None:
     await wait_until(node.texts, "the text at the radio")
     assert node.texts() == ["Alarm: the gate is open"]
     assert [packet.channel for packet in node.packets() if packet.decoded.payload] == [1]
-    message = entity_id(hass, "event", f"{unique_id}_message")
-    await wait_until(lambda: hass.states.get(message).attributes.get("text"), "the event")
+    await wait_until(
+        lambda: state_of(hass, "event", f"{unique_id}_message").attributes.get("text"), "the event"
+    )
     attributes = state_of(hass, "event", f"{unique_id}_message").attributes
     assert attributes["origin"] == "home_assistant"
     assert attributes["sender_id"] == unique_id
@@ -245,7 +246,7 @@ async def test_channels_come_change_and_go(hass: HomeAssistant, node: SimulatedN
     registry = er.async_get(hass)
     assert registry.async_get_entity_id("notify", DOMAIN, key) is None
 
-    def channel(name: str, role: channel_pb2.Channel.Role) -> channel_pb2.Channel:
+    def channel(name: str, role: channel_pb2.Channel.Role.ValueType) -> channel_pb2.Channel:
         return channel_pb2.Channel(
             index=index,
             role=role,

@@ -134,7 +134,8 @@ class Announcer:
         try:
             instance = await zeroconf.async_get_async_instance(self._hass)
             self._service = service
-            await instance.async_register_service(service, allow_name_change=True)
+            # The first registers, the second tells everybody.
+            await (await instance.async_register_service(service, allow_name_change=True))
         except (Error, OSError, ValueError) as err:
             self._service = None
             _LOGGER.warning(

@@ -136,7 +136,7 @@ class MeshMonitorConfigFlow(ConfigFlow, domain=DOMAIN):
         return self.async_show_form(
             step_id="reconfigure",
             data_schema=self.add_suggested_values_to_schema(
-                probatio.Schema(_connection_fields(protocol, connection)),
+                probatio.Schema(connection_fields(protocol, connection)),
                 user_input or entry.data,
             ),
             errors=errors,
@@ -226,7 +226,7 @@ class MeshMonitorConfigFlow(ConfigFlow, domain=DOMAIN):
                 )
         schema = probatio.Schema(
             {
-                **_connection_fields(protocol, connection),
+                **connection_fields(protocol, connection),
                 probatio.Optional(CONF_VIRTUAL_NODE): virtual_node_section(
                     protocol, collapsed=CONF_VIRTUAL_NODE not in errors
                 ),
@@ -350,7 +350,7 @@ class MeshMonitorOptionsFlow(OptionsFlow):
         )
 
 
-def _connection_fields(protocol: RadioProtocol, connection: str) -> dict[probatio.Marker, Any]:
+def connection_fields(protocol: RadioProtocol, connection: str) -> dict[probatio.Marker, Any]:
     """Return the fields that ask how to reach a radio."""
     if connection == CONNECTION_SERIAL:
         return {probatio.Required(CONF_DEVICE): SerialPortSelector()}

@@ -9,7 +9,7 @@ from homeassistant.helpers import issue_registry as ir
 
 from .const import DOMAIN
 
-_SEVERITIES: Final = {
+SEVERITIES: Final = {
     "link_contended": ir.IssueSeverity.WARNING,
     "identity_changed": ir.IssueSeverity.ERROR,
     "virtual_node_bind_failed": ir.IssueSeverity.ERROR,
@@ -42,7 +42,7 @@ class Issues:
             DOMAIN,
             issue_id,
             is_fixable=False,
-            severity=_SEVERITIES[key],
+            severity=SEVERITIES[key],
             translation_key=key,
             translation_placeholders={"name": self._entry.title, **placeholders},
         )
@@ -50,5 +50,5 @@ class Issues:
     @callback
     def clear(self) -> None:
         """Clear all of them."""
-        for key in _SEVERITIES:
+        for key in SEVERITIES:
             self.set(key, False, {})

@@ -35,7 +35,7 @@ class FormError(Exception):
         self.field = field
 
 
-_PORT_ERRORS: Final = {
+PORT_ERRORS: Final = {
     errno.EADDRNOTAVAIL: "invalid_bind_address",
     # What asyncio makes of the same when it was the only address.
     None: "invalid_bind_address",
@@ -146,6 +146,6 @@ async def _async_try(address: str, port: int) -> None:
             asyncio.Protocol, address or None, port, reuse_address=True, start_serving=False
         )
     except OSError as err:
-        key = _PORT_ERRORS.get(err.errno, "port_in_use")
+        key = PORT_ERRORS.get(err.errno, "port_in_use")
         raise FormError(key, str(port), CONF_VIRTUAL_NODE) from None
     server.close()

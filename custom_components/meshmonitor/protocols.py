@@ -18,6 +18,9 @@ from .mesh.model import Identity
 from .mesh.source import MeshSource
 from .mesh.transport import Endpoint, SerialEndpoint, TcpEndpoint
 from .mesh.virtual_node import VirtualNodeOptions
+from .meshcore.options import DEFAULT_RADIO_PORT as MESHCORE_RADIO_PORT, MeshCoreVirtualNodeOptions
+from .meshcore.probe import probe as probe_meshcore
+from .meshcore.source import MeshCoreSource
 from .meshtastic.options import (
     DEFAULT_RADIO_PORT as MESHTASTIC_RADIO_PORT,
     MeshtasticVirtualNodeOptions,
@@ -110,6 +113,21 @@ PROTOCOLS: Final[Mapping[str, RadioProtocol]] = MappingProxyType(
                 radio_port=MESHTASTIC_RADIO_PORT,
                 service_type="_meshtastic._tcp.local.",
                 is_announced=_is_meshtastic_announced,
+            ),
+            RadioProtocol(
+                key="meshcore",
+                name="MeshCore",
+                make_source=MeshCoreSource,
+                probe=probe_meshcore,
+                options=MeshCoreVirtualNodeOptions,
+                extra_options=MappingProxyType(
+                    {
+                        "share_contacts": BooleanSelector(),
+                        "allow_signing": BooleanSelector(),
+                        "raw_reception": BooleanSelector(),
+                    }
+                ),
+                radio_port=MESHCORE_RADIO_PORT,
             ),
         )
     }

@@ -1,0 +1,260 @@
+"""Every text that the code asks for exists, and none stands there that nothing asks for."""
+
+import ast
+from collections.abc import Iterator, Mapping
+import json
+from pathlib import Path
+import re
+from typing import Any, Final
+
+from homeassistant.helpers.selector import SelectSelector
+from homeassistant.util.yaml import load_yaml_dict
+import probatio
+import pytest
+
+from custom_components.meshmonitor import PLATFORMS, services
+from custom_components.meshmonitor.config_flow import MeshMonitorConfigFlow, connection_fields
+from custom_components.meshmonitor.const import CONF_VIRTUAL_NODE
+from custom_components.meshmonitor.event import EVENTS
+from custom_components.meshmonitor.issues import SEVERITIES
+from custom_components.meshmonitor.mesh.source import ProbeReason, Problem, SendReason
+from custom_components.meshmonitor.ports import PORT_ERRORS
+from custom_components.meshmonitor.protocols import PROTOCOLS, RadioProtocol
+from custom_components.meshmonitor.virtual_node_form import virtual_node_section
+
+INTEGRATION: Final = Path(__file__).resolve().parent.parent / "custom_components" / "meshmonitor"
+ENGLISH: Final[dict[str, Any]] = json.loads((INTEGRATION / "translations/en.json").read_text())
+ICONS: Final[dict[str, Any]] = json.loads((INTEGRATION / "icons.json").read_text())
+# Home Assistant ends flows for these reasons by itself, on our behalf.
+CORE_ABORTS: Final = {
+    "already_configured",
+    "already_in_progress",
+    "reconfigure_successful",
+    "unique_id_mismatch",
+}
+CONNECTIONS: Final = ("tcp", "serial")
+
+
+def calls(name: str) -> Iterator[tuple[str, ast.Call]]:
+    """Yield file and call for every call of a function or method of this name."""
+    for file in sorted(INTEGRATION.glob("*.py")):
+        for statement in ast.walk(ast.parse(file.read_text())):
+            if isinstance(statement, ast.Call):
+                function = statement.func
+                called = getattr(function, "attr", None) or getattr(function, "id", None)
+                if called == name:
+                    yield file.stem, statement
+
+
+def keywords(name: str) -> Iterator[tuple[str, str]]:
+    """Yield file and text for every argument, field or attribute of this name that is a text."""
+    for file in sorted(INTEGRATION.glob("*.py")):
+        for statement in ast.walk(ast.parse(file.read_text())):
+            if isinstance(statement, ast.keyword) and statement.arg == name:
+                value: ast.expr | None = statement.value
+            elif isinstance(statement, ast.Assign) and any(
+                getattr(target, "id", None) == f"_attr_{name}" for target in statement.targets
+            ):
+                value = statement.value
+            else:
+                continue
+            if isinstance(value, ast.Constant) and isinstance(value.value, str):
+                yield file.stem, value.value
+
+
+def placeholders(text: str) -> set[str]:
+    """Return what a text names."""
+    return set(re.findall(r"{(\w+)}", text))
+
+
+def all_texts(value: Any) -> Iterator[str]:
+    """Yield every text in a tree of texts."""
+    if isinstance(value, Mapping):
+        for item in value.values():
+            yield from all_texts(item)
+    else:
+        yield value
+
+
+def form_errors(*, of_virtual_node: bool | None = None) -> set[str]:
+    """Return the errors that forms can show, all or those of one part."""
+    errors = set(PORT_ERRORS.values()) | {"port_in_use"} if of_virtual_node is not False else set()
+    for file, call in calls("FormError"):
+        if isinstance(call.args[0], ast.Constant) and (
+            of_virtual_node is None or of_virtual_node == (file != "config_flow")
+        ):
+            errors.add(str(call.args[0].value))
+    return errors
+
+
+def test_flow_errors() -> None:
+    """Every error of the flows has its text, in each flow that can show it."""
+    assert set(ENGLISH["config"]["error"]) == form_errors() | {
+        reason.value for reason in ProbeReason
+    }
+    assert set(ENGLISH["options"]["error"]) == form_errors(of_virtual_node=True)
+    for key, text in ENGLISH["options"]["error"].items():
+        assert ENGLISH["config"]["error"][key] == text
+
+
+def test_flow_aborts() -> None:
+    """Every reason to end a flow has its text."""
+    reasons = {text for _, text in keywords("reason")}
+    assert reasons
+    assert set(ENGLISH["config"]["abort"]) == reasons | CORE_ABORTS
+
+
+def test_flow_steps() -> None:
+    """Every step has its texts, and every text its step."""
+    steps = {
+        name.removeprefix("async_step_")
+        for name in vars(MeshMonitorConfigFlow)
+        if name.startswith("async_step_")
+    }
+    kinds = {f"{protocol}_{connection}" for protocol in PROTOCOLS for connection in CONNECTIONS}
+    assert kinds <= steps
+    texts = ENGLISH["config"]["step"]
+    assert set(texts) == {"user", "reconfigure", "zeroconf_confirm"} | kinds
+    assert set(texts["user"]["menu_options"]) == kinds
+    for step in texts.values():
+        assert step["title"]
+    assert set(ENGLISH["options"]["step"]) == {"init"}
+    allowed = {"name", "host", "detail", "expected", "found"}
+    assert all(placeholders(text) <= allowed for text in all_texts(ENGLISH["config"]))
+    assert all(placeholders(text) <= {"name", "detail"} for text in all_texts(ENGLISH["options"]))
+
+
+def fields(schema: probatio.Schema) -> set[str]:
+    """Return the names of a form's fields."""
+    return {str(marker.schema) for marker in schema.schema}
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS.values(), ids=lambda protocol: protocol.key)
+def test_fields(protocol: RadioProtocol) -> None:
+    """Every field of every form has a name and an explanation."""
+    inner = fields(virtual_node_section(protocol, collapsed=True).schema)
+    for connection in CONNECTIONS:
+        step = ENGLISH["config"]["step"][f"{protocol.key}_{connection}"]
+        outer = fields(probatio.Schema(connection_fields(protocol, connection)))
+        assert set(step["data"]) == set(step["data_description"]) == outer
+        section = step["sections"][CONF_VIRTUAL_NODE]
+        assert set(section["data"]) == set(section["data_description"]) == inner
+        moved = ENGLISH["config"]["step"]["reconfigure"]
+        assert outer <= set(moved["data"]) == set(moved["data_description"])
+    later = ENGLISH["options"]["step"]["init"]["sections"][CONF_VIRTUAL_NODE]
+    assert inner <= set(later["data"]) == set(later["data_description"])
+
+
+def test_options_form_has_no_text_too_many() -> None:
+    """The options' form is one for all protocols: it has the texts of all of them, no more."""
+    inner = set[str]().union(
+        *(
+            fields(virtual_node_section(protocol, collapsed=True).schema)
+            for protocol in PROTOCOLS.values()
+        )
+    )
+    assert set(ENGLISH["options"]["step"]["init"]["sections"][CONF_VIRTUAL_NODE]["data"]) == inner
+
+
+def test_choices() -> None:
+    """Every choice of every list has its text."""
+    expected = {}
+    for protocol in PROTOCOLS.values():
+        for selector in protocol.extra_options.values():
+            if isinstance(selector, SelectSelector):
+                expected[selector.config["translation_key"]] = set(selector.config["options"])
+    told = {key: set(texts["options"]) for key, texts in ENGLISH["selector"].items()}
+    assert told == expected
+
+
+def entity_keys() -> dict[str, set[str]]:
+    """Return the translation keys of the entities of each platform."""
+    platforms = {platform.value for platform in PLATFORMS}
+    keys: dict[str, set[str]] = {platform: set() for platform in platforms}
+    for file, key in keywords("translation_key"):
+        if file in platforms:
+            keys[file].add(key)
+    return keys
+
+
+def test_entities() -> None:
+    """Every entity has a name, but those that are called after a channel or a device."""
+    keys = entity_keys()
+    for platform, texts in ENGLISH["entity"].items():
+        assert set(texts) <= keys[platform], platform
+    unnamed = {"binary_sensor": {"virtual_node"}, "notify": {"channel"}}
+    for platform, expected in keys.items():
+        assert expected, platform
+        texts = ENGLISH["entity"].get(platform, {})
+        named = {key for key, text in texts.items() if text.get("name")}
+        assert named == expected - unnamed.get(platform, set()), platform
+    for event in EVENTS:
+        assert event.translation_key is not None
+        attributes = ENGLISH["entity"]["event"][event.translation_key]["state_attributes"]
+        assert set(attributes["event_type"]["state"]) == set(event.event_types or ())
+
+
+def test_icons() -> None:
+    """Every entity and action has an icon, and no icon is left over."""
+    assert {platform: set(icons) for platform, icons in ICONS["entity"].items()} == entity_keys()
+    assert set(ICONS["services"]) == set(ENGLISH["services"])
+    assert all(text.startswith("mdi:") for text in all_texts(ICONS))
+
+
+def test_devices() -> None:
+    """A device that has no name of its own has a text."""
+    assert set(ENGLISH["device"]) == {CONF_VIRTUAL_NODE}
+
+
+def test_exceptions() -> None:
+    """Every error that an action can raise has its text."""
+    raised = {
+        key
+        for file, key in keywords("translation_key")
+        if file in {"__init__", "coordinator", "services"}
+    }
+    raised |= {f"send_{reason}" for reason in SendReason}
+    assert set(ENGLISH["exceptions"]) == raised
+    for text in all_texts(ENGLISH["exceptions"]):
+        assert placeholders(text) <= {"name", "limit"}
+
+
+def test_issues() -> None:
+    """Every repair issue has title and description, which name only what there is to name."""
+    assert set(ENGLISH["issues"]) == set(SEVERITIES)
+    assert {problem.value for problem in Problem} <= set(SEVERITIES)
+    named = {
+        "identity_changed": {"expected", "found"},
+        "virtual_node_bind_failed": {"port", "error"},
+    }
+    for key, texts in ENGLISH["issues"].items():
+        assert set(texts) == {"title", "description"}
+        for text in texts.values():
+            assert placeholders(text) <= {"name"} | named.get(key, set())
+
+
+def test_services() -> None:
+    """Every action is described, and each of its fields."""
+    described = load_yaml_dict(str(INTEGRATION / "services.yaml"))
+    schemas = {
+        services.SERVICE_SEND_TEXT: services.SEND_TEXT_SCHEMA,
+        services.SERVICE_GET_STATUS: services.GET_STATUS_SCHEMA,
+    }
+    assert set(described) == set(ENGLISH["services"]) == set(schemas)
+    for name, schema in schemas.items():
+        texts = ENGLISH["services"][name]
+        assert texts["name"]
+        assert texts["description"]
+        expected = fields(schema)
+        assert set(texts.get("fields", {})) == expected
+        assert set((described[name] or {}).get("fields", {})) == expected
+        for field in texts.get("fields", {}).values():
+            assert set(field) == {"name", "description"}
+
+
+def test_texts_are_written_alike() -> None:
+    """No text is empty, padded, or quotes a placeholder as hassfest forbids."""
+    for text in all_texts(ENGLISH):
+        assert text
+        assert text == text.strip()
+        assert not re.search(r"'{\w+}'", text)
