@@ -286,6 +286,10 @@ class MeshSource(ABC):
     def nodes(self) -> Mapping[str, Node]:
         """All nodes that the radio knows, the own one included, by node id."""
 
+    def node(self, node_id: str) -> Node | None:
+        """Return what is known of one node: cheaper than all of them in a large mesh."""
+        return self.nodes.get(node_id)
+
     @property
     @abstractmethod
     def channels(self) -> Sequence[Channel]:

@@ -135,6 +135,13 @@ class MeshtasticSource(MeshSource):
     def nodes(self) -> Mapping[str, Node]:
         return self._decoder.nodes(time.time())
 
+    @override
+    def node(self, node_id: str) -> Node | None:
+        try:
+            return self._decoder.node(names.node_num(node_id), time.time())
+        except ValueError:
+            return None
+
     @property
     @override
     def channels(self) -> Sequence[Channel]:
@@ -226,13 +233,19 @@ class MeshtasticSource(MeshSource):
 
     @override
     def snapshot(self) -> dict[str, Any]:
-        return self._mirror.snapshot()
+        return {"mirror": self._mirror.snapshot(), "messages": self._switchboard.messages.snapshot()}
 
     @override
     def restore(self, snapshot: Mapping[str, Any]) -> None:
-        self._mirror.restore(snapshot)
+        try:
+            mirror, messages = snapshot["mirror"], snapshot["messages"]
+        except KeyError as err:
+            raise ValueError("a snapshot of another version") from err
+        self._mirror.restore(mirror)
         if not self._intake.restored():
             self._mirror.clear()
+            return
+        self._switchboard.messages.restore(messages)
 
     def _write(self, frame: bytes) -> bool:
         return self._radio.write(frame)
