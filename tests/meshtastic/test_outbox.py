@@ -1,8 +1,7 @@
 """One way out: what becomes of packets from their submission to the mesh's last word."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator
 from itertools import pairwise
 from typing import Final
 
@@ -11,14 +10,11 @@ import pytest
 from custom_components.meshmonitor.mesh.model import DeliveryState
 from custom_components.meshmonitor.meshtastic import outbox
 from custom_components.meshmonitor.meshtastic.decision import RoutingError
-from custom_components.meshmonitor.meshtastic.framing import FrameDecoder
 from custom_components.meshmonitor.meshtastic.outbox import (
     ANSWER_TIMEOUT,
     HOME_ASSISTANT,
     RADIO_MEMORY,
     Admission,
-    Outbox,
-    Outgoing,
 )
 from custom_components.meshmonitor.meshtastic.pacing import (
     DEFAULT_PATIENCE,
@@ -26,9 +22,9 @@ from custom_components.meshmonitor.meshtastic.pacing import (
     LEAST_GAP,
     MAX_QUEUED_PER_SENDER,
     PORT,
-    QUEUE_LENGTH,
     WINDOW_MARGIN,
 )
+from tests.meshtastic.receiver import Radio
 from tests.virtual_time import virtual_time
 
 QUEUED: Final = DeliveryState.QUEUED
@@ -36,81 +32,6 @@ SENT: Final = DeliveryState.SENT
 RELAYED: Final = DeliveryState.RELAYED
 DELIVERED: Final = DeliveryState.DELIVERED
 FAILED: Final = DeliveryState.FAILED
-
-
-@dataclass
-class Radio:
-    """What stands at the end of the outbox: it takes every packet, and answers when told to."""
-
-    clock: Callable[[], float]
-    is_there: bool = True
-    answers: bool = True
-    """Whether a QueueStatus follows each packet, on the loop's next turn."""
-    outbox: Outbox = field(init=False)
-    sent: list[tuple[float, int]] = field(default_factory=list)
-    changes: list[tuple[int, DeliveryState, bool]] = field(default_factory=list)
-    on_change: Callable[[Outgoing], None] | None = None
-    _began: float = 0.0
-
-    def __post_init__(self) -> None:
-        self._began = self.clock()
-        self.outbox = Outbox(self.write, self.changed, self.clock)
-
-    def write(self, data: bytes) -> bool:
-        """Take one frame, whose payload is a packet's id here."""
-        if not self.is_there:
-            return False
-        (payload,) = FrameDecoder().feed(data)
-        packet_id = int.from_bytes(payload)
-        self.sent.append((round(self.clock() - self._began, 2), packet_id))
-        if self.answers and packet_id:
-            asyncio.get_running_loop().call_soon(
-                self.outbox.queue_status, 0, QUEUE_LENGTH, packet_id
-            )
-        return True
-
-    def changed(self, outgoing: Outgoing, by_mesh: bool) -> None:
-        """Note a change."""
-        self.changes.append((outgoing.packet_id, outgoing.state, by_mesh))
-        if self.on_change is not None:
-            self.on_change(outgoing)
-
-    def submit(
-        self,
-        packet_id: int,
-        portnum: int = PORT.PRIVATE_APP,
-        *,
-        sender: str = "phone",
-        raw: bytes = b"raw",
-    ) -> Admission:
-        """Hand a packet in."""
-        outgoing = Outgoing(
-            packet_id=packet_id,
-            portnum=portnum,
-            sender=sender,
-            destination=1,
-            channel=0,
-            raw=raw,
-            payload=b"",
-        )
-        return self.outbox.submit(outgoing, packet_id.to_bytes(4))
-
-    @property
-    def ids(self) -> list[int]:
-        """The ids of what was sent, in order."""
-        return [packet_id for _, packet_id in self.sent]
-
-    def state(self, packet_id: int) -> DeliveryState:
-        """Return what is known of a packet."""
-        outgoing = self.outbox.find(packet_id)
-        assert outgoing is not None
-        return outgoing.state
-
-    def error(self, packet_id: int) -> int:
-        """Return why a packet failed."""
-        outgoing = self.outbox.find(packet_id)
-        assert outgoing is not None
-        return outgoing.error
 
 
 @pytest.fixture
