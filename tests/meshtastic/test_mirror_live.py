@@ -310,6 +310,9 @@ def test_broken_content(portnum: int, content: bytes) -> None:
     assert after.user == before.user
     assert after.position == before.position
     assert after.device_metrics == before.device_metrics
+    restored = Mirror()
+    restored.restore(mirror.snapshot())
+    assert payloads(restored, ReplayKind.NODES) == payloads(mirror, ReplayKind.NODES)
 
 
 def test_position_packet_on_firmware_that_tells_it_in_node_infos() -> None:

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from . import admin, mirror_admin, packets
+from . import admin, mirror_admin, packets, wire
 from .mirror_state import LORA_CONFIG, NO_CHANGE, MirrorChange, MirrorState, number_field, slot_key
 from .nodes import NodeRecord, Reading, ReadingKey, reading_key, says_the_same, telemetry_variant
 from .packets import MeshPacket, sane_time
@@ -128,6 +128,7 @@ def _take_content(state: MirrorState, record: NodeRecord, packet: MeshPacket, no
 
 
 def _remember(state: MirrorState, packet: MeshPacket, payload: bytes, now: float) -> MirrorChange:
+    wire.scan(packet.payload)
     variant = 0
     if packet.portnum == packets.TELEMETRY:
         variant, _ = telemetry_variant(packet.payload)

@@ -12,6 +12,8 @@ from .redaction import without_private_key
 
 VERSION: Final = 1
 
+_LARGEST_FLOAT32: Final = (2 - 2**-23) * 2.0**127
+
 
 def dump(state: MirrorState | None) -> dict[str, object]:
     """Return a state, ready for JSON; the radio's private key is left out.
@@ -107,7 +109,7 @@ def _reading(
 ) -> Reading:
     data = _bytes(payload)
     wire.scan(data)
-    if (snr is not None and not -1000 < snr < 1000) or (hops is not None and hops < 0):
+    if (snr is not None and not abs(snr) <= _LARGEST_FLOAT32) or (hops is not None and hops < 0):
         raise ValueError("no signal figures")
     return Reading(
         data,

@@ -361,9 +361,17 @@ def reading_key(packet: MeshPacket) -> ReadingKey | None:
         return (packets.TELEMETRY, number) if number else None
     if packet.portnum == packets.POSITION:
         return (packets.POSITION, 0) if has_place(packet.payload) else None
-    if packet.portnum in (packets.NODE_STATUS, packets.PAXCOUNTER) and packet.payload:
-        return packet.portnum, 0
+    if packet.portnum in (packets.NODE_STATUS, packets.PAXCOUNTER):
+        return (packet.portnum, 0) if _is_message(packet.payload) else None
     return None
+
+
+def _is_message(payload: bytes) -> bool:
+    """Return whether something well-formed is there."""
+    try:
+        return bool(wire.scan(payload))
+    except wire.WireError:
+        return False
 
 
 def says_the_same(key: ReadingKey, payload: bytes, other: bytes) -> bool:
