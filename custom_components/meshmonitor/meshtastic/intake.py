@@ -142,8 +142,9 @@ class Intake:
         change = result.change
         if result.identity_changed:
             _LOGGER.warning("%s: another radio answers at its address", self._name)
-            self._virtual_node.close_clients("the radio is another one")
+            # Whoever waits for a packet is told first: nothing reaches a client that is closed.
             self._outbox.fail_all(RoutingError.NO_INTERFACE)
+            self._virtual_node.close_clients("the radio is another one")
             change = self._mirror.adopt_capture()
         state = self._mirror.state
         assert state is not None
