@@ -6,6 +6,7 @@ from homeassistant.exceptions import ConfigEntryError
 from homeassistant.helpers import config_validation as cv
 from homeassistant.helpers.typing import ConfigType
 
+from .automation import async_publish
 from .const import DOMAIN
 from .coordinator import MeshMonitorConfigEntry, MeshMonitorCoordinator
 from .http import VirtualNodeStatusView
@@ -37,6 +38,7 @@ async def async_setup_entry(hass: HomeAssistant, entry: MeshMonitorConfigEntry) 
     await coordinator.async_load()
     entry.runtime_data = coordinator
     await hass.config_entries.async_forward_entry_setups(entry, PLATFORMS)
+    entry.async_on_unload(async_publish(coordinator))
     # Last, so that every entity is there when the first event comes.
     await coordinator.async_start()
     entry.async_on_unload(entry.add_update_listener(_async_entry_updated))

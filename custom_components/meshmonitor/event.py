@@ -9,6 +9,7 @@ from homeassistant.const import EntityCategory
 from homeassistant.core import HomeAssistant, callback
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
+from .automation import delivery_data, message_data
 from .coordinator import CoordinatorEvent, MeshMonitorConfigEntry, MeshMonitorCoordinator
 from .entity import GatewayEntity
 from .mesh.model import DeliveryState, MessageKind
@@ -22,40 +23,26 @@ class MeshMonitorEventDescription(EventEntityDescription):
     """Something that happens in a mesh."""
 
     happens_on: type[CoordinatorEvent]
-    read_fn: Callable[[Any], tuple[str, Mapping[str, Any]] | None]
+    read_fn: Callable[[MeshMonitorCoordinator, Any], tuple[str, Mapping[str, Any]] | None]
     """Returns the event's type and attributes; None for what is no news."""
 
 
-def _read_message(event: MessageReceived) -> tuple[str, Mapping[str, Any]] | None:
+def _read_message(
+    coordinator: MeshMonitorCoordinator, event: MessageReceived
+) -> tuple[str, Mapping[str, Any]] | None:
     message = event.message
     if message.is_history:
         return None
-    return message.kind, {
-        "message_id": message.message_id,
-        "text": message.text,
-        "origin": message.origin.value,
-        "sender_id": message.sender_id,
-        "sender_name": message.sender_name,
-        "recipient_id": message.recipient_id,
-        "channel": message.channel,
-        "channel_name": message.channel_name,
-        "reply_id": message.reply_id,
-        "hops": message.hops,
-        "snr": message.snr,
-        "rssi": message.rssi,
-        "via_mqtt": message.via_mqtt,
-    }
+    data = message_data(coordinator, message)
+    # It is the event's type already.
+    return data.pop("kind"), data
 
 
-def _read_delivery(event: DeliveryChanged) -> tuple[str, Mapping[str, Any]]:
-    delivery = event.delivery
-    return delivery.state, {
-        "message_id": delivery.message_id,
-        "origin": delivery.origin.value,
-        "recipient_id": delivery.recipient_id,
-        "channel": delivery.channel,
-        "reason": delivery.reason,
-    }
+def _read_delivery(
+    coordinator: MeshMonitorCoordinator, event: DeliveryChanged
+) -> tuple[str, Mapping[str, Any]]:
+    data = delivery_data(coordinator, event.delivery)
+    return data.pop("state"), data
 
 
 EVENTS = (
@@ -109,7 +96,7 @@ class MeshMonitorEvent(GatewayEntity, EventEntity):
 
     @callback
     def _async_happened(self, event: CoordinatorEvent) -> None:
-        if (news := self.entity_description.read_fn(event)) is not None:
+        if (news := self.entity_description.read_fn(self.coordinator, event)) is not None:
             event_type, attributes = news
             self._trigger_event(event_type, dict(attributes))
             self.async_write_ha_state()
