@@ -59,7 +59,12 @@ async def test_diagnostics(hass: HomeAssistant, node: SimulatedNode) -> None:
         node_id(node),
         f"{node.peer(0).num:08x}",
         security.private_key.hex(),
-        *(channel.settings.psk.hex() for channel in node.state.channels if channel.settings.psk),
+        # A key of one byte is the number of a well-known one.
+        *(
+            channel.settings.psk.hex()
+            for channel in node.state.channels
+            if len(channel.settings.psk) > 1
+        ),
         *(channel.settings.name for channel in node.state.channels if channel.settings.name),
     ):
         assert secret

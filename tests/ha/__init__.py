@@ -12,6 +12,7 @@ from pytest_homeassistant_custom_component.common import MockConfigEntry
 
 from custom_components.meshmonitor.const import DOMAIN
 from custom_components.meshmonitor.coordinator import MeshMonitorConfigEntry, MeshMonitorCoordinator
+from tests.simulators.meshcore_companion import SimulatedCompanion
 from tests.simulators.meshtastic_node import SimulatedNode
 
 PATIENCE: Final = 20.0
@@ -61,6 +62,30 @@ def make_entry(
         },
         options=options or {},
     )
+
+
+def make_companion_entry(
+    companion: SimulatedCompanion, *, options: dict[str, Any] | None = None, **data: Any
+) -> MockConfigEntry:
+    """Return an entry for a simulated MeshCore companion, which is not added yet."""
+    return MockConfigEntry(
+        domain=DOMAIN,
+        title="Hilltop",
+        unique_id=companion_id(companion),
+        data={
+            "protocol": "meshcore",
+            "connection": "tcp",
+            "host": companion.host,
+            "port": companion.port,
+            **data,
+        },
+        options=options or {},
+    )
+
+
+def companion_id(companion: SimulatedCompanion) -> str:
+    """Return a simulated companion's id as an entry's unique id has it."""
+    return companion.device.settings.public_key.hex()
 
 
 def virtual_node(port: int | None = None, **options: Any) -> dict[str, Any]:

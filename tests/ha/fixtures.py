@@ -7,6 +7,7 @@ from homeassistant.core import HomeAssistant
 import pytest
 
 from custom_components.meshmonitor.const import DOMAIN
+from tests.simulators.meshcore_companion import SimulatedCompanion
 from tests.simulators.meshtastic_config import NodeConfig
 from tests.simulators.meshtastic_node import SimulatedNode
 
@@ -24,6 +25,13 @@ async def other_node_fixture(socket_enabled: None) -> AsyncIterator[SimulatedNod
     config = NodeConfig(seed=2, num=0x0B0B0B0B, long_name="Simulated Hill", short_name="SIMH")
     async with SimulatedNode(config) as node:
         yield node
+
+
+@pytest.fixture(name="companion")
+async def companion_fixture(socket_enabled: None) -> AsyncIterator[SimulatedCompanion]:
+    """Yield a simulated MeshCore companion that listens."""
+    async with SimulatedCompanion() as companion:
+        yield companion
 
 
 @pytest.fixture(name="unload")
