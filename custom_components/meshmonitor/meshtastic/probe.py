@@ -1,6 +1,7 @@
 """Proves, before it is added, that a Meshtastic radio answers at an endpoint."""
 
 import asyncio
+from contextlib import suppress
 import random
 import time
 from typing import Final, override
@@ -21,6 +22,7 @@ ATTEMPTS: Final = 3
 """A connection may be lost to an app that reconnects once; one that is lost each time is fought
 for."""
 _RETRY_DELAY: Final = 0.5
+_CLOSE_TIMEOUT: Final = 2.0
 _MAX_NONCE: Final = 0xFFFFFFFF
 
 
@@ -49,6 +51,7 @@ async def probe(endpoint: Endpoint) -> Identity:
             identity = await conversation.identity()
         finally:
             transport.close()
+            await conversation.wait_closed()
         if identity is not None:
             return identity
     raise ProbeError(ProbeReason.CONTENDED)
@@ -94,6 +97,14 @@ class _Conversation(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._is_closed = True
         self._progress.set()
+
+    async def wait_closed(self) -> None:
+        """Wait until the connection is gone: a serial port can be opened again only then."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_CLOSE_TIMEOUT):
+                while not self._is_closed:
+                    self._progress.clear()
+                    await self._progress.wait()
 
     async def identity(self) -> Identity | None:
         """Wait for the end of the configuration; None where the connection was taken away.
