@@ -6,7 +6,7 @@ from typing import Final
 
 import pytest
 
-from custom_components.meshmonitor.mesh.transport import TcpEndpoint
+from custom_components.meshmonitor.mesh.transport import SerialEndpoint, TcpEndpoint
 from custom_components.meshmonitor.meshtastic import pacing
 from tests.meshtastic.e2e.stage import Stage
 from tests.simulators import meshtastic_phone_api
@@ -62,3 +62,33 @@ async def open_stage(socket_enabled: None, short_times: None) -> AsyncIterator[O
 async def stage(open_stage: OpenStage) -> Stage:
     """Return a stage with a 2.7 node and all options at their defaults."""
     return await open_stage()
+
+
+@pytest.fixture
+async def serial_node(socket_enabled: None) -> AsyncIterator[tuple[SimulatedNode, str]]:
+    """Return a node at a serial port, with boot messages and log lines, and the port's path."""
+    async with SimulatedNode() as node:
+        yield node, node.serve_pty(log_lines=True)
+
+
+@pytest.fixture
+async def open_serial_stage(socket_enabled: None, short_times: None) -> AsyncIterator[OpenStage]:
+    """Return what opens a stage whose radio is at a serial port."""
+    async with AsyncExitStack() as stack:
+
+        async def open_one(
+            config: NodeConfig | None = None,
+            *,
+            started: bool = True,
+            log_lines: bool = False,
+            **options: object,
+        ) -> Stage:
+            node = await stack.enter_async_context(SimulatedNode(config))
+            device = node.serve_pty(log_lines=log_lines)
+            stage = Stage(node, SerialEndpoint(device), **options)
+            stack.push_async_callback(stage.stop)
+            if started:
+                await stage.start()
+            return stage
+
+        yield open_one

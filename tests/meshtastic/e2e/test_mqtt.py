@@ -1,0 +1,109 @@
+"""One client carries the radio's MQTT traffic."""
+
+from meshtastic.protobuf import mesh_pb2
+
+from tests.clients.meshtastic_phone import MeshtasticPhone
+from tests.meshtastic.e2e.conftest import OpenStage
+from tests.meshtastic.e2e.stage import Stage
+
+
+async def _open(open_stage: OpenStage) -> Stage:
+    stage = await open_stage(started=False)
+    mqtt = stage.node.state.modules["mqtt"].mqtt
+    mqtt.enabled = mqtt.proxy_to_client_enabled = True
+    await stage.start()
+    return stage
+
+
+def _heard(phone: MeshtasticPhone) -> list[bytes]:
+    """Return what the phone is to publish."""
+    return [
+        m.mqttClientProxyMessage.data
+        for m in phone.messages()
+        if m.HasField("mqttClientProxyMessage")
+    ]
+
+
+def _speak(phone: MeshtasticPhone, data: bytes = b"from the broker") -> None:
+    message = mesh_pb2.MqttClientProxyMessage(topic="msh/EU_868/2/e/LongFast/!1", data=data)
+    phone.send(mesh_pb2.ToRadio(mqttClientProxyMessage=message))
+
+
+async def test_the_longest_connected_client_carries_all(open_stage: OpenStage) -> None:
+    """Each message is published once."""
+    stage = await _open(open_stage)
+    early = await stage.connect()
+    first, second, third = [await stage.phone() for _ in range(3)]
+    for number in range(3):
+        await stage.node.send_mqtt("msh/1", b"%d" % number)
+    await stage.settle()
+    assert _heard(first) == [b"0", b"1", b"2"]
+    assert _heard(second) == _heard(third) == _heard(early) == []
+
+
+async def test_only_the_delegate_brings_what_the_broker_says(open_stage: OpenStage) -> None:
+    """From the others it is refused, visibly."""
+    stage = await _open(open_stage)
+    first, second = await stage.phone(), await stage.phone()
+    _speak(first)
+    await stage.node.wait_for(lambda: stage.node.tally["mqtt_accepted"] == 1)
+    _speak(second)
+    await second.wait_for(second.notifications)
+    await stage.settle()
+    assert stage.node.tally["mqtt_accepted"] == 1
+    assert first.notifications() == []
+    assert stage.source.counters["refused_mqtt_proxy"] == 1
+
+
+async def test_a_client_with_a_broker_is_preferred_to_one_without(open_stage: OpenStage) -> None:
+    """Who speaks has a connection to a broker; the oldest may have none."""
+    stage = await _open(open_stage)
+    silent, speaking, late = [await stage.phone() for _ in range(3)]
+    _speak(speaking)
+    await stage.node.wait_for(lambda: stage.node.tally["mqtt_accepted"] == 1)
+    await stage.node.send_mqtt("msh/1", b"up")
+    _speak(late)
+    await late.wait_for(late.notifications)
+    await stage.settle()
+    assert _heard(speaking) == [b"up"]
+    assert _heard(silent) == _heard(late) == []
+
+
+async def test_the_next_one_takes_over(open_stage: OpenStage) -> None:
+    """First who has spoken, then who is there; with nobody it is counted."""
+    stage = await _open(open_stage)
+    delegate, silent, offering = [await stage.phone() for _ in range(3)]
+    _speak(delegate)
+    await stage.node.wait_for(lambda: stage.node.tally["mqtt_accepted"] == 1)
+    _speak(offering)
+    await offering.wait_for(offering.notifications)
+    await delegate.close()
+    await stage.until(lambda: stage.client_count == 2)
+    await stage.node.send_mqtt("msh/1", b"second")
+    await offering.wait_for(lambda: _heard(offering) == [b"second"])
+    _speak(offering)
+    await stage.node.wait_for(lambda: stage.node.tally["mqtt_accepted"] == 2)
+    await offering.close()
+    await stage.until(lambda: stage.client_count == 1)
+    await stage.node.send_mqtt("msh/1", b"third")
+    await silent.wait_for(lambda: _heard(silent) == [b"third"])
+    await silent.close()
+    await stage.until(lambda: stage.client_count == 0)
+    await stage.node.send_mqtt("msh/1", b"nobody")
+    await stage.until(lambda: stage.source.counters.get("refused_mqtt_without_delegate") == 1)
+    late = await stage.phone()
+    assert _heard(late) == []
+
+
+async def test_the_bytes_are_passed_on_as_they_came(open_stage: OpenStage) -> None:
+    """In both directions, at the largest size."""
+    stage = await _open(open_stage)
+    phone = await stage.phone()
+    _speak(phone, bytes(400))
+    await stage.node.wait_for(lambda: stage.node.tally["mqtt_accepted"] == 1)
+    (payload,) = [
+        r.payload for r in stage.node.received if r.message.HasField("mqttClientProxyMessage")
+    ]
+    assert mesh_pb2.ToRadio.FromString(payload).mqttClientProxyMessage.data == bytes(400)
+    await stage.node.send_mqtt("msh/1", bytes(range(256)))
+    await phone.wait_for(lambda: _heard(phone) == [bytes(range(256))])

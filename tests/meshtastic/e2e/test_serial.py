@@ -1,0 +1,116 @@
+"""A radio at a serial port: the same frames, between boot messages and log lines."""
+
+import os
+
+import pytest
+
+from custom_components.meshmonitor.mesh.source import ProbeError, ProbeReason
+from custom_components.meshmonitor.mesh.transport import SerialEndpoint
+from custom_components.meshmonitor.meshtastic.probe import probe
+from tests.meshtastic.e2e.conftest import OpenStage
+from tests.meshtastic.e2e.stage import Stage
+from tests.simulators.meshtastic_config import NodeConfig
+from tests.simulators.meshtastic_node import SimulatedNode
+
+
+@pytest.fixture
+async def serial_stage(open_serial_stage: OpenStage) -> Stage:
+    """Return a stage whose radio talks of itself between the frames."""
+    return await open_serial_stage(log_lines=True)
+
+
+async def test_a_radio_at_a_serial_port_is_shared(serial_stage: Stage) -> None:
+    """Both ways, with debug text between the frames."""
+    stage = serial_stage
+    phone, other = await stage.phone(), await stage.phone()
+    packet_id = phone.send_text("over the wire")
+    assert await phone.outcome(packet_id) == [0]
+    await other.wait_for(lambda: other.texts() == ["over the wire"])
+    await stage.node.say(stage.node.peer(0).num, "from the air")
+    await phone.wait_for(lambda: phone.texts() == ["from the air"])
+    assert stage.source.counters.get("malformed_frames", 0) == 0
+    assert stage.node.tally["connections"] == 0
+
+
+async def test_a_large_dump_comes_over_a_serial_port(open_serial_stage: OpenStage) -> None:
+    """Whatever pieces the port hands over."""
+    stage = await open_serial_stage(NodeConfig(nodes=200), log_lines=True)
+    assert len(await (await stage.phone()).want_config(4)) > 240
+
+
+async def test_unplugged_and_plugged_in_again(serial_stage: Stage) -> None:
+    """The phones stay, and what they send meanwhile is sent afterwards."""
+    stage = serial_stage
+    phone = await stage.phone()
+    stage.node.unplug()
+    await stage.until(lambda: not stage.source.link.is_ready)
+    packet_id = phone.send_text("in between")
+    await phone.barrier()
+    assert stage.source.link.last_error
+    stage.node.replug()
+    assert await phone.outcome(packet_id) == [0]
+    assert stage.source.link.sessions == 2
+    assert not phone.closed
+
+
+async def test_a_port_that_is_not_there_yet(open_serial_stage: OpenStage) -> None:
+    """It is tried again until it is."""
+    stage = await open_serial_stage(started=False)
+    stage.node.unplug()
+    await stage.source.start()
+    await stage.until(lambda: stage.source.link.failures >= 2)
+    stage.node.replug()
+    await stage.until_ready()
+
+
+async def test_a_restart_behind_an_open_port(serial_stage: Stage) -> None:
+    """The port stays; the radio says on it that it began anew, and is read again."""
+    stage = serial_stage
+    phone = await stage.phone()
+    stage.node.state.configs["lora"].lora.hop_limit = 7
+    await stage.node.reboot()
+    await stage.until_ready(sessions=2)
+    assert len(stage.node.want_configs) == 2
+    await phone.wait_for(lambda: any(m.rebooted for m in phone.messages()))
+    dump = await phone.want_config(5)
+    assert any(
+        m.config.lora.hop_limit == 7 for m in phone.messages(len(phone.payloads) - len(dump))
+    )
+    packet_id = phone.send_text("after the restart")
+    assert await phone.outcome(packet_id) == [0]
+
+
+async def test_half_a_frame_of_an_earlier_program_is_overcome(
+    open_serial_stage: OpenStage,
+) -> None:
+    """The radio may wait for the rest of a frame that nobody will send."""
+    stage = await open_serial_stage(started=False)
+    device = os.open(stage.node.replug(), os.O_RDWR | os.O_NOCTTY)
+    # A length of 16 of which only one byte comes: less than is written first.
+    os.write(device, b"\x94\xc3\x00\x10\x1a")
+    serial = stage.node._serial
+    assert serial is not None
+    await stage.until(lambda: len(serial.reader._buffer) == 5)
+    os.close(device)
+    await stage.start()
+    assert stage.node.tally["malformed"] == 1
+    assert len(stage.node.want_configs) == 1
+
+
+async def test_a_serial_radio_is_proved(serial_node: tuple[SimulatedNode, str]) -> None:
+    """And let go again, so that the source can have it."""
+    node, device = serial_node
+    identity = await probe(SerialEndpoint(device))
+    assert identity.node_id == node.state.user.id
+    assert identity.name == node.config.long_name
+    again = await probe(SerialEndpoint(device))
+    assert again == identity
+
+
+async def test_a_port_without_a_radio_is_told(
+    socket_enabled: None, tmp_path: os.PathLike[str]
+) -> None:
+    """No such device."""
+    with pytest.raises(ProbeError) as caught:
+        await probe(SerialEndpoint(f"{tmp_path}/nothing"))
+    assert caught.value.reason is ProbeReason.CANNOT_CONNECT
