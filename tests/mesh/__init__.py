@@ -1,0 +1,1 @@
+"""Tests of what every radio has in common."""
