@@ -10,7 +10,9 @@ from meshtastic.protobuf import mesh_pb2
 
 from custom_components.meshmonitor.meshtastic import packets, wire
 from custom_components.meshmonitor.meshtastic.decode import Decoder
+from custom_components.meshmonitor.meshtastic.framing import FrameDecoder
 from custom_components.meshmonitor.meshtastic.mirror import Mirror
+from custom_components.meshmonitor.meshtastic.replay import ReplayKind
 
 FIXTURES: Final = Path(__file__).resolve().parent.parent / "fixtures"
 VERSIONS: Final = ("2.7.26", "2.8.0-dev")
@@ -124,3 +126,54 @@ def packet_in(payload: bytes) -> bytes:
 def node_info_in(payload: bytes) -> mesh_pb2.NodeInfo:
     """Return the ``NodeInfo`` that a ``FromRadio`` holds."""
     return mesh_pb2.FromRadio.FromString(payload).node_info
+
+
+def replayed(
+    mirror: Mirror, kind: ReplayKind = ReplayKind.FULL, *, redacted: bool = False
+) -> list[bytes]:
+    """Return the payloads of a replay."""
+    replay = mirror.replay(kind, redacted=redacted)
+    assert replay is not None
+    payloads = FrameDecoder().feed(replay.data)
+    assert len(payloads) == replay.frames
+    assert replay.size == len(replay.data)
+    return payloads
+
+
+def raw_node(mirror: Mirror, num: int) -> bytes:
+    """Return a node's frame as a client would get it."""
+    frames = replayed(mirror, ReplayKind.NODES)
+    return next(payload for payload in frames if node_info_in(payload).num == num)
+
+
+def node_of(mirror: Mirror, num: int) -> mesh_pb2.NodeInfo:
+    """Return a node's info as a client would get it."""
+    return node_info_in(raw_node(mirror, num))
+
+
+def many_nodes(count: int) -> list[bytes]:
+    """Return a dump with so many other nodes."""
+    recording = connections("2.7.26")[2].dump
+    others = [
+        mesh_pb2.FromRadio(
+            node_info=mesh_pb2.NodeInfo(
+                num=0x2000_0000 + index,
+                user=mesh_pb2.User(
+                    id=f"!{0x2000_0000 + index:08x}",
+                    long_name=f"Node {index}",
+                    short_name=f"{index:04}",
+                    public_key=index.to_bytes(32),
+                ),
+                snr=5.25,
+                last_heard=int(NOW) - index,
+                hops_away=index % 4,
+            )
+        ).SerializeToString()
+        for index in range(count)
+    ]
+    first_file = next(
+        index
+        for index, payload in enumerate(recording)
+        if packets.variant(payload)[0] == packets.FILE_INFO
+    )
+    return [*recording[:first_file], *others, *recording[first_file:]]

@@ -13,7 +13,6 @@ import pytest
 
 from custom_components.meshmonitor.meshtastic import admin, packets, wire
 from custom_components.meshmonitor.meshtastic.admin import AdminClass, AdminQuery
-from custom_components.meshmonitor.meshtastic.framing import FrameDecoder
 from custom_components.meshmonitor.meshtastic.mirror import Mirror
 from custom_components.meshmonitor.meshtastic.mirror_state import NO_CHANGE, MirrorChange
 from custom_components.meshmonitor.meshtastic.replay import ReplayKind
@@ -25,24 +24,13 @@ from tests.meshtastic.recorded import (
     heard,
     mirror_of,
     node_info_in,
+    node_of,
+    replayed,
 )
 
 OWN = 0x0A000001
 OTHER = 0x0A000002
 STRANGER = 0x0A0000FF
-
-
-def payloads(mirror: Mirror, kind: ReplayKind = ReplayKind.FULL) -> list[bytes]:
-    """Return what would be replayed."""
-    replay = mirror.replay(kind, redacted=False)
-    assert replay is not None
-    return FrameDecoder().feed(replay.data)
-
-
-def node(mirror: Mirror, num: int) -> mesh_pb2.NodeInfo:
-    """Return a node's info as a client would get it."""
-    infos = [node_info_in(payload) for payload in payloads(mirror, ReplayKind.NODES)]
-    return next(info for info in infos if info.num == num)
 
 
 def apply(mirror: Mirror, message: admin_pb2.AdminMessage) -> MirrorChange:
@@ -64,14 +52,14 @@ def test_owner_is_renamed_as_the_firmware_does(version: str) -> None:
         mirror.live(payload, NOW)
     assert apply(mirror, command) == MirrorChange(nodes=frozenset({own}))
     expected = next(item for item in second.dump if packets.variant(item)[0] == packets.NODE_INFO)
-    assert payloads(mirror, ReplayKind.NODES)[0] == expected
+    assert replayed(mirror, ReplayKind.NODES)[0] == expected
     assert apply(mirror, command) == NO_CHANGE
 
 
 def test_owner_keeps_what_was_not_said() -> None:
     """An empty name is none; a licence takes keys off the channels, so all is read again."""
     mirror = mirror_of("2.7.26")
-    before = node(mirror, OWN).user
+    before = node_of(mirror, OWN).user
     change = apply(
         mirror,
         admin_pb2.AdminMessage(set_owner=mesh_pb2.User(short_name="NEW", is_unmessagable=True)),
@@ -79,10 +67,10 @@ def test_owner_keeps_what_was_not_said() -> None:
     assert not change.needs_reread
     before.short_name = "NEW"
     before.is_unmessagable = True
-    assert node(mirror, OWN).user == before
+    assert node_of(mirror, OWN).user == before
     change = apply(mirror, admin_pb2.AdminMessage(set_owner=mesh_pb2.User(is_licensed=True)))
     assert change.needs_reread
-    assert node(mirror, OWN).user.is_licensed
+    assert node_of(mirror, OWN).user.is_licensed
 
 
 def test_channel_is_set() -> None:
@@ -100,7 +88,7 @@ def test_channel_is_set() -> None:
     assert old.role == channel_pb2.Channel.SECONDARY
     assert old.settings.psk == b"\x01"
     assert apply(mirror, command) == NO_CHANGE
-    assert len(payloads(mirror)) == len(connections("2.7.26")[1].dump)
+    assert len(replayed(mirror)) == len(connections("2.7.26")[1].dump)
 
 
 def test_channel_without_settings_is_disabled() -> None:
@@ -124,10 +112,10 @@ def test_configuration_is_set() -> None:
     """As it was sent, in its place."""
     mirror = mirror_of("2.7.26")
     display = config_pb2.Config(display=config_pb2.Config.DisplayConfig(screen_on_secs=7))
-    before = payloads(mirror)
+    before = replayed(mirror)
     assert apply(mirror, config_command(display)) == MirrorChange(config=True)
     assert mirror.config(5) == display.SerializeToString()
-    after = payloads(mirror)
+    after = replayed(mirror)
     assert sum(one != other for one, other in zip(before, after, strict=True)) == 1
     assert apply(mirror, config_command(display)) == NO_CHANGE
 
@@ -238,16 +226,16 @@ def test_module_and_ui_configuration_are_set() -> None:
 def test_flags_of_nodes(tag: int, back: int, field: str) -> None:
     """They come and go; unknown nodes get none, but may be ignored."""
     mirror = mirror_of("2.7.26", 2)
-    before = node(mirror, OTHER)
+    before = node_of(mirror, OTHER)
     assert mirror.apply_admin(wire.varint_field(tag, OTHER)) == MirrorChange(
         nodes=frozenset({OTHER})
     )
-    assert getattr(node(mirror, OTHER), field)
+    assert getattr(node_of(mirror, OTHER), field)
     if tag != back:
         assert mirror.apply_admin(wire.varint_field(tag, OTHER)) == NO_CHANGE
     assert mirror.apply_admin(wire.varint_field(back, OTHER)).nodes == {OTHER}
     if tag != 47:
-        assert node(mirror, OTHER) == before
+        assert node_of(mirror, OTHER) == before
     unknown = mirror.apply_admin(wire.varint_field(tag, STRANGER))
     assert unknown.new_nodes == ({STRANGER} if tag == 47 else frozenset())
     assert mirror.apply_admin(wire.varint_field(tag, 0xFFFFFFFF)) == NO_CHANGE
@@ -261,7 +249,7 @@ def test_ignored_node_is_forgotten_in_part() -> None:
     )
     mirror.live(heard(OTHER, packets.TELEMETRY, content.SerializeToString()), NOW)
     mirror.apply_admin(wire.varint_field(47, OTHER))
-    info = node(mirror, OTHER)
+    info = node_of(mirror, OTHER)
     assert info.user.long_name == "Sim Node 1"
     assert not info.HasField("position")
     assert not info.HasField("device_metrics")
@@ -277,7 +265,7 @@ def test_node_is_removed() -> None:
     assert mirror.user_of(OTHER) is None
     assert mirror.apply_admin(command) == NO_CHANGE
     assert mirror.apply_admin(wire.varint_field(38, OWN)) == NO_CHANGE
-    assert len(payloads(mirror, ReplayKind.NODES)) == 2
+    assert len(replayed(mirror, ReplayKind.NODES)) == 2
 
 
 @pytest.mark.parametrize("keep_favorites", [False, True])
@@ -292,7 +280,7 @@ def test_node_database_is_reset(keep_favorites: bool, role: str) -> None:
     keeps = keep_favorites or role == "ROUTER"
     assert change.needs_reread
     assert change.removed_nodes == {0x0A000003} | (set() if keeps else {OTHER})
-    assert [node_info_in(item).num for item in payloads(mirror, ReplayKind.NODES)] == [
+    assert [node_info_in(item).num for item in replayed(mirror, ReplayKind.NODES)] == [
         OWN,
         *([OTHER] if keeps else []),
     ]
@@ -304,11 +292,11 @@ def test_fixed_position() -> None:
     place = mesh_pb2.Position(latitude_i=52_0000000, longitude_i=4_0000000, altitude=3)
     change = apply(mirror, admin_pb2.AdminMessage(set_fixed_position=place))
     assert change == MirrorChange(nodes=frozenset({OWN}), config=True)
-    assert node(mirror, OWN).position == place
+    assert node_of(mirror, OWN).position == place
     assert config_pb2.Config.FromString(mirror.config(2) or b"").position.fixed_position
     change = apply(mirror, admin_pb2.AdminMessage(remove_fixed_position=True))
     assert change == MirrorChange(nodes=frozenset({OWN}), config=True)
-    assert not node(mirror, OWN).position.latitude_i
+    assert not node_of(mirror, OWN).position.latitude_i
     assert mirror.config(2) == mirror_of("2.7.26").config(2)
 
 
@@ -334,7 +322,7 @@ def test_contact_is_added() -> None:
 def test_every_command_is_decided(row: admin.Variant) -> None:
     """Reading changes nothing; what cannot be followed asks for another reading; none raises."""
     mirror = mirror_of("2.7.26")
-    before = payloads(mirror)
+    before = replayed(mirror)
     value = (
         wire.bytes_field(row.tag, b"")
         if row.wire_type == wire.BYTES
@@ -345,7 +333,7 @@ def test_every_command_is_decided(row: admin.Variant) -> None:
     change = mirror.apply_admin(value)
     if row.admin_class in (AdminClass.READ, AdminClass.RESPONSE):
         assert change == NO_CHANGE
-        assert payloads(mirror) == before
+        assert replayed(mirror) == before
     if row.name in {
         "restore_preferences",
         "factory_reset_device",
@@ -364,9 +352,9 @@ def test_every_command_is_decided(row: admin.Variant) -> None:
 def test_unknown_and_broken_commands_ask_for_another_reading(payload: bytes) -> None:
     """What the radio made of them cannot be known."""
     mirror = mirror_of("2.7.26")
-    before = payloads(mirror)
+    before = replayed(mirror)
     assert mirror.apply_admin(payload) == MirrorChange(needs_reread=True)
-    assert payloads(mirror) == before
+    assert replayed(mirror) == before
 
 
 def test_answers_are_asked_for_anew_after_a_command() -> None:

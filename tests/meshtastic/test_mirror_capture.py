@@ -5,7 +5,6 @@ import pytest
 
 from custom_components.meshmonitor.meshtastic import packets, wire
 from custom_components.meshmonitor.meshtastic.admin import AdminQuery
-from custom_components.meshmonitor.meshtastic.framing import FrameDecoder
 from custom_components.meshmonitor.meshtastic.mirror import MAX_ADMIN_ANSWERS, MAX_CAPTURE, Mirror
 from custom_components.meshmonitor.meshtastic.policy import MirrorView
 from custom_components.meshmonitor.meshtastic.replay import ReplayKind
@@ -17,17 +16,11 @@ from tests.meshtastic.recorded import (
     heard,
     mirror_of,
     packet_in,
+    replayed,
 )
 
 OWN = 0x0A000001
 OTHER = 0x0A000002
-
-
-def payloads(mirror: Mirror, kind: ReplayKind = ReplayKind.FULL) -> list[bytes]:
-    """Return what would be replayed."""
-    replay = mirror.replay(kind, redacted=False)
-    assert replay is not None
-    return FrameDecoder().feed(replay.data)
 
 
 @pytest.mark.parametrize(
@@ -58,7 +51,7 @@ def test_live_frames_are_no_configuration(frame: mesh_pb2.FromRadio) -> None:
     for payload in dump[20:]:
         assert mirror.capture(payload)
     assert mirror.complete_capture().is_complete
-    assert payloads(mirror) == dump
+    assert replayed(mirror) == dump
 
 
 @pytest.mark.parametrize("number", [19, 20, 30, 1000])
@@ -70,11 +63,11 @@ def test_unknown_variants_are_configuration(number: int) -> None:
     last_node = max(index for index, payload in enumerate(dump) if packets.variant(payload)[0] == 4)
     dump.insert(last_node, unknown)
     mirror = captured(dump)
-    assert payloads(mirror) == dump
-    assert [packets.variant(payload)[0] for payload in payloads(mirror, ReplayKind.NODES)] == [
+    assert replayed(mirror) == dump
+    assert [packets.variant(payload)[0] for payload in replayed(mirror, ReplayKind.NODES)] == [
         packets.NODE_INFO
     ] * 3
-    assert payloads(mirror, ReplayKind.CONFIG).count(unknown) == 2
+    assert replayed(mirror, ReplayKind.CONFIG).count(unknown) == 2
 
 
 def test_half_a_capture_is_never_served() -> None:
@@ -84,17 +77,17 @@ def test_half_a_capture_is_never_served() -> None:
     mirror.begin_capture()
     for payload in second[:-1]:
         mirror.capture(payload)
-    assert payloads(mirror) == first
+    assert replayed(mirror) == first
     mirror.abandon_capture()
     assert not mirror.is_capturing
     assert not mirror.capture(second[0])
     assert not mirror.complete_capture().is_complete
-    assert payloads(mirror) == first
+    assert replayed(mirror) == first
     mirror.begin_capture()
     for payload in second:
         mirror.capture(payload)
     assert mirror.complete_capture().is_complete
-    assert payloads(mirror) == second
+    assert replayed(mirror) == second
 
 
 def test_new_capture_begins_from_nothing() -> None:
@@ -108,7 +101,7 @@ def test_new_capture_begins_from_nothing() -> None:
     for payload in dump:
         mirror.capture(payload)
     assert mirror.complete_capture().is_complete
-    assert payloads(mirror) == dump
+    assert replayed(mirror) == dump
 
 
 @pytest.mark.parametrize("missing", [packets.MY_INFO, packets.NODE_INFO])
@@ -124,7 +117,7 @@ def test_capture_without_identity_is_not_complete(missing: int) -> None:
     assert not result.is_complete
     assert result.problem
     assert not result.change
-    assert payloads(mirror) == dump
+    assert replayed(mirror) == dump
     assert mirror.counters["incomplete_captures"] == 1
 
 
@@ -139,9 +132,9 @@ def test_another_radio_is_not_taken_over_unasked() -> None:
     result = mirror.complete_capture()
     assert result.is_complete
     assert result.identity_changed
-    assert payloads(mirror) == ours
+    assert replayed(mirror) == ours
     change = mirror.adopt_capture()
-    assert payloads(mirror) == other
+    assert replayed(mirror) == other
     assert change.new_nodes == change.nodes == frozenset(mirror.state.nodes if mirror.state else ())
     assert not change.removed_nodes
     assert mirror.admin_answer(AdminQuery(10)) is None
@@ -197,10 +190,10 @@ def test_no_node_has_a_reserved_number(num: int) -> None:
     dump = connections("2.7.26")[2].dump
     ghost = mesh_pb2.FromRadio(node_info=mesh_pb2.NodeInfo(num=num, snr=1.0)).SerializeToString()
     mirror = captured([*dump[:36], ghost, *dump[36:]])
-    assert payloads(mirror) == dump
+    assert replayed(mirror) == dump
     assert not mirror.live(ghost, NOW)
     assert not mirror.live(heard(num, packets.TEXT_MESSAGE, b"boo"), NOW)
-    assert payloads(mirror) == dump
+    assert replayed(mirror) == dump
 
 
 def test_node_told_twice_stands_once() -> None:
@@ -213,7 +206,7 @@ def test_node_told_twice_stands_once() -> None:
     again.node_info.snr = 9.75
     mirror = captured([*dump[: first + 2], again.SerializeToString(), *dump[first + 2 :]])
     dump[first] = again.SerializeToString()
-    assert payloads(mirror) == dump
+    assert replayed(mirror) == dump
 
 
 def test_malformed_frames_are_counted_and_left_out() -> None:
@@ -225,7 +218,7 @@ def test_malformed_frames_are_counted_and_left_out() -> None:
     for payload in [*dump[:10], *broken, *dump[10:]]:
         assert mirror.capture(payload)
     assert mirror.complete_capture().is_complete
-    assert payloads(mirror) == dump
+    assert replayed(mirror) == dump
     assert mirror.counters["malformed_frames"] == 2
 
 
@@ -240,7 +233,7 @@ def test_capture_is_bounded() -> None:
         assert mirror.capture(b"\x7a\x00")
     assert mirror.counters["capture_overflow"] == len(dump)
     assert mirror.complete_capture().is_complete
-    assert len(payloads(mirror)) == MAX_CAPTURE
+    assert len(replayed(mirror)) == MAX_CAPTURE
 
 
 @pytest.mark.parametrize("version", VERSIONS)

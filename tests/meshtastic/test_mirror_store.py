@@ -10,8 +10,16 @@ import pytest
 from custom_components.meshmonitor.meshtastic import packets
 from custom_components.meshmonitor.meshtastic.mirror import Mirror
 from custom_components.meshmonitor.meshtastic.replay import ReplayKind
-from tests.meshtastic.recorded import NOW, VERSIONS, captured, connections, heard, mirror_of
-from tests.meshtastic.test_replay import many_nodes, replayed
+from tests.meshtastic.recorded import (
+    NOW,
+    VERSIONS,
+    captured,
+    connections,
+    heard,
+    many_nodes,
+    mirror_of,
+    replayed,
+)
 
 
 def lived_in(version: str) -> Mirror:

@@ -13,23 +13,15 @@ from tests.meshtastic.recorded import (
     captured,
     connections,
     heard,
+    many_nodes,
     mirror_of,
     node_info_in,
+    replayed,
 )
 
 # Which connection of the recordings asked with which nonce: nothing changed between them.
 FULL, ONLY_CONFIG, ONLY_NODES, ZERO, ONE = 2, 3, 4, 5, 6
 REGION_PRESETS = 19
-
-
-def replayed(mirror: Mirror, kind: ReplayKind, *, redacted: bool = False) -> list[bytes]:
-    """Return the payloads of a replay."""
-    replay = mirror.replay(kind, redacted=redacted)
-    assert replay is not None
-    payloads = FrameDecoder().feed(replay.data)
-    assert len(payloads) == replay.frames
-    assert replay.size == len(replay.data)
-    return payloads
 
 
 def variants(payloads: list[bytes]) -> list[int]:
@@ -146,30 +138,6 @@ def test_node_count_is_not_invented() -> None:
     mirror = captured([info.SerializeToString(), *recording[1:]])
     mirror.live(heard(0x0A0000FF, packets.TEXT_MESSAGE, b"hello"), NOW)
     assert replayed(mirror, ReplayKind.FULL)[0] == info.SerializeToString()
-
-
-def many_nodes(count: int) -> list[bytes]:
-    """Return a dump with so many other nodes."""
-    recording = connections("2.7.26")[2].dump
-    others = [
-        mesh_pb2.FromRadio(
-            node_info=mesh_pb2.NodeInfo(
-                num=0x2000_0000 + index,
-                user=mesh_pb2.User(
-                    id=f"!{0x2000_0000 + index:08x}",
-                    long_name=f"Node {index}",
-                    short_name=f"{index:04}",
-                    public_key=index.to_bytes(32),
-                ),
-                snr=5.25,
-                last_heard=int(NOW) - index,
-                hops_away=index % 4,
-            )
-        ).SerializeToString()
-        for index in range(count)
-    ]
-    first_file = variants(recording).index(packets.FILE_INFO)
-    return [*recording[:first_file], *others, *recording[first_file:]]
 
 
 def chunks_of(replay: Replay | None) -> tuple[bytes, ...]:
