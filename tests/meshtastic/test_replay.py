@@ -192,3 +192,16 @@ def test_own_node_is_the_first_of_the_nodes() -> None:
     assert node_info_in(nodes[0]).user.long_name == "Renamed"
     assert replayed(mirror, ReplayKind.CONFIG)[2] == nodes[0]
     assert encode(nodes[0]) == chunks_of(mirror.replay(ReplayKind.NODES, redacted=True))[0]
+
+
+def test_many_new_nodes_are_told_in_the_order_in_which_they_were_heard() -> None:
+    """Between the last known node and the files, however many there are."""
+    mirror = mirror_of("2.7.26")
+    new = list(range(0x3000_0000, 0x3000_0000 + 150))
+    for num in new:
+        assert mirror.live(heard(num, packets.TEXT_MESSAGE, b"x"), NOW).new_nodes == {num}
+    told = [node_info_in(payload).num for payload in replayed(mirror, ReplayKind.NODES)]
+    assert told[3:] == new
+    numbers = variants(replayed(mirror, ReplayKind.FULL))
+    assert numbers[-6:] == [packets.FILE_INFO] * 6
+    assert numbers[-156:-6] == [packets.NODE_INFO] * 150
