@@ -95,14 +95,29 @@ class Decoder:
             origin: Where it entered. Packets that did not come from the radio are its own.
             client: The virtual node's client that sent it, for `Origin.PHONE`.
         """
+        try:
+            packet = packets.parse_packet(raw)
+        except wire.WireError:
+            self.counters["malformed"] += 1
+            return []
+        return self.read(packet, now, origin=origin, client=client)
+
+    def read(
+        self,
+        packet: MeshPacket,
+        now: float,
+        *,
+        origin: Origin = Origin.RADIO,
+        client: str | None = None,
+    ) -> list[Decoded]:
+        """Return what a packet says whose envelope was read already; else as `packet`."""
         state = self._mirror.state
         if state is None:
             return []
+        if not packet.is_decoded:
+            self.counters["encrypted"] += 1
+            return []
         try:
-            packet = packets.parse_packet(raw)
-            if not packet.is_decoded:
-                self.counters["encrypted"] += 1
-                return []
             return _Reader(state, packet, now, origin, client, self.counters).read()
         except wire.WireError:
             self.counters["malformed"] += 1
@@ -219,10 +234,8 @@ class _Reader:
         return (text_field(record.message(USER), LONG_NAME) or None) if record else None
 
     def _channel_name(self, index: int | None) -> str | None:
-        if index is None:
-            return None
-        channels = describe.channels(self._state)
-        return next((channel.name for channel in channels if channel.index == index), None)
+        channel = None if index is None else describe.channel(self._state, index)
+        return None if channel is None else channel.name
 
     # Answers of the mesh
 

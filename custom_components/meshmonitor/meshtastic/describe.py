@@ -60,15 +60,19 @@ def identity(state: MirrorState) -> Identity:
 
 def channels(state: MirrorState) -> list[Channel]:
     """Return the channels that are in use, by index."""
-    found: list[Channel] = []
-    for index in state.channel_indices:
-        channel = state.message(packets.CHANNEL, index)
-        role = number_field(channel, _CHANNEL_ROLE)
-        if role:
-            is_primary = role == _ROLE_PRIMARY
-            name = _channel_name(state, channel, index, is_primary=is_primary)
-            found.append(Channel(index=index, name=name, is_primary=is_primary))
-    return found
+    found = (channel(state, index) for index in state.channel_indices)
+    return [one for one in found if one is not None]
+
+
+def channel(state: MirrorState, index: int) -> Channel | None:
+    """Return a channel; None where it is disabled or there is none."""
+    message = state.message(packets.CHANNEL, index)
+    role = number_field(message, _CHANNEL_ROLE)
+    if not role:
+        return None
+    is_primary = role == _ROLE_PRIMARY
+    name = _channel_name(state, message, index, is_primary=is_primary)
+    return Channel(index=index, name=name, is_primary=is_primary)
 
 
 def _channel_name(

@@ -166,7 +166,7 @@ class Intake:
             wire.WireError: It is malformed inside.
         """
         value = wire.value_bytes(payload, variant)
-        if variant.number in _MESSAGES:
+        if variant.number in _MESSAGES and variant.number != _PACKET:
             wire.scan(value)
         match variant.number:
             case number if number == _PACKET:
@@ -222,7 +222,7 @@ class Intake:
             self.repeated += 1
             self._outbox.acknowledge(packet.id, 0, by_recipient=False)
             return
-        change = self._mirror.live(payload, now)
+        change = self._mirror.packet(packet, payload, now)
         if packet.portnum == PORT.ROUTING_APP and packet.is_decoded and packet.request_id:
             self._acknowledged(packet)
         if packet.is_replay:
@@ -231,7 +231,7 @@ class Intake:
             self._switchboard.packet_from_radio(payload, packet)
         self._tell(change)
         if not self._is_repetition(packet):
-            values = self._decoder.packet(raw, now)
+            values = self._decoder.read(packet, now)
             self._requests.packet(packet, values)
             self.tell(values)
 

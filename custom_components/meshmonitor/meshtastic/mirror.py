@@ -21,6 +21,7 @@ from .mirror_state import (
     number_field,
 )
 from .nodes import USER, ReadingKey
+from .packets import MeshPacket
 from .redaction import redact, restore
 from .replay import Replay, ReplayKind, replayed_packet
 
@@ -188,6 +189,22 @@ class Mirror:
             return NO_CHANGE
         try:
             return mirror_live.follow(self._state, payload, now)
+        except wire.WireError:
+            self.counters["malformed_frames"] += 1
+            return NO_CHANGE
+
+    def packet(self, packet: MeshPacket, payload: bytes, now: float) -> MirrorChange:
+        """Follow a packet that was read already; `live` reads one itself.
+
+        Args:
+            packet: What the frame holds.
+            payload: The ``FromRadio`` as it came.
+            now: When it came.
+        """
+        if self._state is None:
+            return NO_CHANGE
+        try:
+            return mirror_live.follow_packet(self._state, packet, payload, now)
         except wire.WireError:
             self.counters["malformed_frames"] += 1
             return NO_CHANGE

@@ -29,7 +29,7 @@ def follow(state: MirrorState, payload: bytes, now: float) -> MirrorChange:
     """
     number, value = packets.variant(payload)
     if number == packets.PACKET:
-        return _packet(state, packets.parse_packet(value), payload, now)
+        return follow_packet(state, packets.parse_packet(value), payload, now)
     if number == packets.NODE_INFO:
         return _node_info(state, payload)
     key = slot_key(number, value)
@@ -43,6 +43,43 @@ def follow(state: MirrorState, payload: bytes, now: float) -> MirrorChange:
     # The modem preset names a channel that has no name of its own.
     renames = key == (packets.CONFIG, LORA_CONFIG)
     return MirrorChange(channels=is_channel or renames, config=not is_channel)
+
+
+def follow_packet(
+    state: MirrorState, packet: MeshPacket, payload: bytes, now: float
+) -> MirrorChange:
+    """Follow a packet.
+
+    Args:
+        state: What is mirrored.
+        packet: What the frame holds.
+        payload: The ``FromRadio`` as it came.
+        now: When it came, Unix seconds.
+
+    Raises:
+        wire.WireError: It is malformed; nothing was changed.
+    """
+    num = packet.sender
+    if not packet.is_decoded or num in packets.NOT_A_NODE:
+        return NO_CHANGE
+    is_own = num == state.my_node_num
+    if packet.is_replay and not is_own:
+        return _remember(state, packet, payload, now)
+    if is_own and packet.portnum == admin.PORTNUM and packet.destination == num:
+        return mirror_admin.take_answer(state, packet.payload)
+    record = state.nodes.get(num)
+    is_new = record is None
+    if record is None:
+        record = NodeRecord.create(num)
+        if not state.add_node(record):
+            return NO_CHANGE
+    if not is_own:
+        record.heard(packet, now)
+    says_something = _take_content(state, record, packet, now)
+    if is_own and not says_something:
+        return NO_CHANGE
+    state.touch(record)
+    return _changed(num, is_new=is_new)
 
 
 def remember(state: MirrorState, payload: bytes, now: float) -> MirrorChange:
@@ -77,30 +114,6 @@ def _node_info(state: MirrorState, payload: bytes) -> MirrorChange:
         known.replace(payload)
         state.touch(known)
     return _changed(record.num, is_new=known is None)
-
-
-def _packet(state: MirrorState, packet: MeshPacket, payload: bytes, now: float) -> MirrorChange:
-    num = packet.sender
-    if not packet.is_decoded or num in packets.NOT_A_NODE:
-        return NO_CHANGE
-    is_own = num == state.my_node_num
-    if packet.is_replay and not is_own:
-        return _remember(state, packet, payload, now)
-    if is_own and packet.portnum == admin.PORTNUM and packet.destination == num:
-        return mirror_admin.take_answer(state, packet.payload)
-    record = state.nodes.get(num)
-    is_new = record is None
-    if record is None:
-        record = NodeRecord.create(num)
-        if not state.add_node(record):
-            return NO_CHANGE
-    if not is_own:
-        record.heard(packet, now)
-    says_something = _take_content(state, record, packet, now)
-    if is_own and not says_something:
-        return NO_CHANGE
-    state.touch(record)
-    return _changed(num, is_new=is_new)
 
 
 def _take_content(state: MirrorState, record: NodeRecord, packet: MeshPacket, now: float) -> bool:

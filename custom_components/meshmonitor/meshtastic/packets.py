@@ -163,39 +163,34 @@ def parse_packet(raw: bytes) -> MeshPacket:
     decoded = fields.get(4)
     data = wire.value_bytes(raw, decoded)
     inner = {item.number: item for item in wire.scan(data)}
-
-    def number(index: int) -> int:
-        return wire.value_int(fields.get(index)) & _MAX_UINT32
-
-    def inner_number(index: int) -> int:
-        return wire.value_int(inner.get(index)) & _MAX_UINT32
-
+    number = {index: item.number_value & _MAX_UINT32 for index, item in fields.items()}.get
+    inner_number = {index: item.number_value & _MAX_UINT32 for index, item in inner.items()}.get
     rssi = _int32(fields.get(12))
     # A plain float of 0 is not written at all; what LoRa brought was measured all the same.
     snr = float32(fields[8]) if 8 in fields else 0.0 if rssi else None
     return MeshPacket(
-        sender=number(1),
-        destination=number(2),
-        channel=number(3),
-        id=number(6),
-        rx_time=number(7),
+        sender=number(1, 0),
+        destination=number(2, 0),
+        channel=number(3, 0),
+        id=number(6, 0),
+        rx_time=number(7, 0),
         rx_snr=snr,
         rx_rssi=rssi,
-        hop_limit=number(9),
-        hop_start=number(15),
-        priority=number(11),
-        via_mqtt=bool(number(14)),
-        pki_encrypted=bool(number(17)),
-        relay_node=number(19),
-        transport=number(21),
+        hop_limit=number(9, 0),
+        hop_start=number(15, 0),
+        priority=number(11, 0),
+        via_mqtt=bool(number(14, 0)),
+        pki_encrypted=bool(number(17, 0)),
+        relay_node=number(19, 0),
+        transport=number(21, 0),
         is_decoded=decoded is not None and 5 not in fields,
-        portnum=inner_number(1),
+        portnum=inner_number(1, 0),
         payload=wire.value_bytes(data, inner.get(2)),
-        want_response=bool(inner_number(3)),
-        request_id=inner_number(6),
-        reply_id=inner_number(7),
-        emoji=inner_number(8),
-        bitfield=inner_number(9) if 9 in inner else None,
+        want_response=bool(inner_number(3, 0)),
+        request_id=inner_number(6, 0),
+        reply_id=inner_number(7, 0),
+        emoji=inner_number(8, 0),
+        bitfield=inner_number(9),
     )
 
 
