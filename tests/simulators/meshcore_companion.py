@@ -100,6 +100,7 @@ class SimulatedCompanion(Watched):
         self._commands: deque[bytes] = deque()
         self._out: deque[bytes] = deque()
         self._is_pumping = False
+        self._stream_due = 0.0
         self._timers: set[asyncio.TimerHandle] = set()
         self.device = self._boot(Settings(name=self.config.name))
 
@@ -282,19 +283,22 @@ class SimulatedCompanion(Watched):
 
     def _turn(self) -> None:
         """Run the main loop once: send one frame, or execute one command, or list one contact."""
-        self._is_pumping = False
-        pause = 0.0
+        now = asyncio.get_running_loop().time()
         is_sending = bool(self._out)
         if is_sending:
             self._flush_one()
         if self._commands and not is_sending:
             self._execute(self._commands.popleft())
+        elif now < self._stream_due:
+            self._is_pumping = bool(self._out)
+            self._call_later(self._stream_due - now, self._pump)
         elif self.device.stream_step():
-            pause = self.faults.slow_stream
+            if self.faults.slow_stream:
+                self._stream_due = now + self.faults.slow_stream
         elif not is_sending:
-            return
-        self._is_pumping = True
-        self._call_later(pause or (self.faults.delay if self._commands else 0.0), self._turn)
+            self._is_pumping = False
+        if self._is_pumping:
+            self._call_later(self.faults.delay if self._commands else 0.0, self._turn)
 
     def _execute(self, frame: bytes) -> None:
         self.received.append(frame)

@@ -194,6 +194,8 @@ class Radio:
 
     def _read(self, job: Job) -> None:
         self._reading = None
+        if not self._is_open:
+            return
         step = self._reader.done(job, time.time(), time.monotonic())
         self.malformed_frames += step.is_malformed
         if step.failed is not None:

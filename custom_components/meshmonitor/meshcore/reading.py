@@ -40,6 +40,10 @@ _SETTINGS: Final = (
     (bytes([Cmd.GET_DEFAULT_FLOOD_SCOPE]), 11),
 )
 _FIGURES: Final = (Cmd.GET_BATT_AND_STORAGE, Cmd.GET_STATS)
+_FIRST: Final = frozenset(
+    {Cmd.DEVICE_QUERY, Cmd.APP_START, Cmd.GET_DEVICE_TIME, Cmd.SET_DEVICE_TIME, Cmd.GET_CHANNEL}
+)
+"""What has to be read or done before the device counts as known, besides a try at its contacts."""
 _ESSENTIAL: Final = frozenset({Cmd.APP_START, Cmd.DEVICE_QUERY})
 
 
@@ -179,7 +183,9 @@ class Reader:
             # Never backwards: the device refuses that, and repeaters would take its packets for
             # repetitions of older ones.
             moment = int(wall_time).to_bytes(4, "little")
-            self.add((bytes([Cmd.SET_DEVICE_TIME]) + moment,))
+            command = bytes([Cmd.SET_DEVICE_TIME]) + moment
+            self.add((command,))
+            self._queue.move_to_end(command, last=False)
 
     def _everything(self) -> list[bytes]:
         device = self.mirror.device
@@ -195,6 +201,5 @@ class Reader:
     def _look_whether_known(self) -> None:
         if not self._is_known:
             self._is_known = self._has_tried_contacts and not any(
-                command[0] in (Cmd.GET_CHANNEL, Cmd.APP_START, Cmd.DEVICE_QUERY)
-                for command in self._queue
+                command[0] in _FIRST for command in self._queue
             )
