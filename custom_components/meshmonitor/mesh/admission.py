@@ -6,6 +6,8 @@ from enum import StrEnum
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Final
 
+from .bucket import Bucket
+
 type IPAddress = IPv4Address | IPv6Address
 type IPNetwork = IPv4Network | IPv6Network
 
@@ -25,7 +27,19 @@ DEFAULT_ALLOWED_NETWORKS: Final[tuple[IPNetwork, ...]] = tuple(
     )
 )
 
-_REMEMBERED_ADDRESSES: Final = 256
+REMEMBERED_ADDRESSES: Final = 256
+ATTEMPTS_PER_CLIENT: Final = 4
+"""All clients that there may be can come back so often at once, from one address."""
+ATTEMPT_RATE: Final = 4.0
+"""Attempts a second that an address may make for as long as it likes."""
+GARBAGE_LIMIT: Final = 8192.0
+"""Bytes that no client sends, from one address, until it is shut out. Apps write a few before
+their frames to wake a sleeping radio."""
+GARBAGE_RATE: Final = 32.0
+"""Such bytes a second that are forgiven."""
+SHUT_OUT: Final = 60.0
+"""Seconds for which an address that sent too much of that is turned away."""
+_IPV6_NETWORK_BITS: Final = 64
 
 
 class Rejection(StrEnum):
@@ -33,6 +47,8 @@ class Rejection(StrEnum):
 
     NETWORK = "network_not_allowed"
     TOO_MANY_CLIENTS = "too_many_clients"
+    TOO_MANY_ATTEMPTS = "too_many_attempts"
+    GARBAGE = "garbage"
 
 
 def parse_networks(texts: Iterable[str]) -> tuple[IPNetwork, ...]:
@@ -77,6 +93,71 @@ class AdmissionLog:
             self._seen.move_to_end(key)
             return False
         self._seen[key] = None
-        if len(self._seen) > _REMEMBERED_ADDRESSES:
+        if len(self._seen) > REMEMBERED_ADDRESSES:
             self._seen.popitem(last=False)
         return True
+
+
+class _Guest:
+    """What is remembered of one address."""
+
+    __slots__ = ("attempts", "garbage", "shut_out_until")
+
+    def __init__(self, attempts: float, now: float) -> None:
+        self.attempts = Bucket(attempts, ATTEMPT_RATE, now)
+        self.garbage = Bucket(GARBAGE_LIMIT, GARBAGE_RATE, now)
+        self.shut_out_until = float("-inf")
+
+
+class Gate:
+    """Limits how often an address connects, and what else than frames it sends.
+
+    Whoever it is: this very host has no privilege. An IPv6 host has a whole network of addresses,
+    so that counts as one. Times are monotonic seconds.
+    """
+
+    def __init__(self) -> None:
+        """Start without having seen anybody."""
+        self._guests: OrderedDict[IPAddress | IPv6Network, _Guest] = OrderedDict()
+
+    def __len__(self) -> int:
+        """Return how many addresses are remembered."""
+        return len(self._guests)
+
+    def attempt(self, address: IPAddress, max_clients: int, now: float) -> Rejection | None:
+        """Count a connection attempt; returns why it fails, if it does.
+
+        Args:
+            address: Who tries.
+            max_clients: How many clients there may be.
+            now: The present.
+        """
+        guest = self._guest(address, max_clients, now)
+        if now < guest.shut_out_until:
+            return Rejection.GARBAGE
+        if guest.attempts.delay(now):
+            return Rejection.TOO_MANY_ATTEMPTS
+        guest.attempts.take(1, now)
+        return None
+
+    def garbage(self, address: IPAddress, amount: int, max_clients: int, now: float) -> bool:
+        """Count bytes that no client sends; returns whether it was too much."""
+        guest = self._guest(address, max_clients, now)
+        guest.garbage.take(amount, now)
+        if not guest.garbage.delay(now):
+            return False
+        guest.shut_out_until = now + SHUT_OUT
+        guest.garbage = Bucket(GARBAGE_LIMIT, GARBAGE_RATE, now)
+        return True
+
+    def _guest(self, address: IPAddress, max_clients: int, now: float) -> _Guest:
+        key: IPAddress | IPv6Network = address
+        if isinstance(address, IPv6Address):
+            key = IPv6Network((address, _IPV6_NETWORK_BITS), strict=False)
+        attempts = float(ATTEMPTS_PER_CLIENT * max_clients)
+        guest = self._guests.setdefault(key, _Guest(attempts, now))
+        guest.attempts.capacity = attempts
+        self._guests.move_to_end(key)
+        if len(self._guests) > REMEMBERED_ADDRESSES:
+            self._guests.popitem(last=False)
+        return guest

@@ -16,7 +16,8 @@ import time
 from typing import Final, override
 
 from .admission import IPAddress, parse_address
-from .transport import tune_socket
+from .bucket import Bucket
+from .transport import tune_socket, unacknowledged
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -29,6 +30,14 @@ _HIGH_WATER: Final = 64 * 1024
 CLOSE_TIMEOUT: Final = 5.0
 """How long a connection that we close may take to hand over what was already sent."""
 _WAIT_CLOSED_TIMEOUT: Final = 0.5
+READ_AT_ONCE: Final = 512
+"""Bytes of one client that are looked at before everybody else has had a turn."""
+WORK_LIMIT: Final = 1000.0
+"""What a client may ask for at once. A frame is 1, and so is every piece of `READ_AT_ONCE`; what
+is more work says so (`Client.spend`)."""
+WORK_RATE: Final = 200.0
+"""What a client may ask for in a second for as long as it likes. Meanwhile nothing more is read
+from it, so that its own system tells it to wait."""
 
 
 class Worth(IntEnum):
@@ -94,6 +103,7 @@ class Client(asyncio.Protocol):
         client_id: str,
         on_connect: Callable[[Client], bool],
         on_disconnect: Callable[[Client, str], None],
+        on_garbage: Callable[[Client, int], None],
     ) -> None:
         """Prepare for a connection.
 
@@ -101,6 +111,7 @@ class Client(asyncio.Protocol):
             client_id: What status pages and log lines call it.
             on_connect: Is told of the connection; returns whether it may stay.
             on_disconnect: Is told of the end of an admitted connection, and why.
+            on_garbage: Is told how many bytes came that no client sends.
         """
         self.client_id = client_id
         self.address: IPAddress | None = None
@@ -115,6 +126,7 @@ class Client(asyncio.Protocol):
         self.closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._on_connect = on_connect
         self._on_disconnect = on_disconnect
+        self._on_garbage = on_garbage
         self._transport: asyncio.Transport | None = None
         self._queue: deque[tuple[Worth, bytes]] = deque()
         self._queued = 0
@@ -122,6 +134,11 @@ class Client(asyncio.Protocol):
         self._close_due: asyncio.TimerHandle | None = None
         self._paused = False
         self._progress_mark = (0, 0.0)
+        self._handed_over = 0
+        self._work = Bucket(WORK_LIMIT, WORK_RATE, self.last_received)
+        self._unread = b""
+        self._unread_from = 0
+        self._read_due: asyncio.Handle | None = None
         self._reason = ""
 
     @override
@@ -148,14 +165,16 @@ class Client(asyncio.Protocol):
 
     @override
     def data_received(self, data: bytes) -> None:
-        """Hand the bytes to the handler."""
-        if self.handler is None or self._reason:
+        """Hand the bytes to the handler: a piece now, and the others when all had a turn."""
+        if not self.is_open:
             return
         self.last_received = time.monotonic()
         self.last_activity = time.time()
         self.bytes_in += len(data)
-        with self._closes_on_error():
-            self.handler.data_received(data, self.last_received)
+        self._unread = self._unread[self._unread_from :] + data
+        self._unread_from = 0
+        if self._read_due is None:
+            self._read()
 
     @override
     def eof_received(self) -> None:
@@ -183,6 +202,10 @@ class Client(asyncio.Protocol):
         if self._close_due is not None:
             self._close_due.cancel()
             self._close_due = None
+        if self._read_due is not None:
+            self._read_due.cancel()
+            self._read_due = None
+        self._unread = b""
         self._queue.clear()
         self._queued = 0
         if not self.closed.done():
@@ -199,6 +222,42 @@ class Client(asyncio.Protocol):
     def is_open(self) -> bool:
         """Whether something sent now may reach the client."""
         return self.handler is not None and not self._reason
+
+    @property
+    def position(self) -> int:
+        """How many bytes the client was sent so far, those that still wait included."""
+        return self.bytes_out + self._queued
+
+    @property
+    def acknowledged(self) -> int:
+        """How many of these bytes have reached the client's system; too few rather than too many.
+
+        It holds to the very end of the connection, however that comes: `ClientHandler.disconnected`
+        can still ask.
+        """
+        if self._transport is None:
+            return 0
+        if not self._transport.is_closing():
+            # One that is aborted forgets what it had not handed over.
+            self._handed_over = self.bytes_out - self._unsent
+        sock: socket.socket = self._transport.get_extra_info("socket")
+        return max(self._handed_over - unacknowledged(sock), 0)
+
+    def spend(self, amount: float) -> None:
+        """Count work beyond that of a piece of bytes; who makes too much of it has to wait.
+
+        Args:
+            amount: How much, a frame being 1.
+        """
+        self._work.take(amount, time.monotonic())
+
+    def report_garbage(self, amount: int) -> None:
+        """Count bytes that no client sends; too many of them end the connection.
+
+        Args:
+            amount: How many.
+        """
+        self._on_garbage(self, amount)
 
     @property
     def _unsent(self) -> int:
@@ -313,6 +372,32 @@ class Client(asyncio.Protocol):
         self._queued = 0
         self.bytes_out += len(data)
         self._transport.write(data)
+        self._handed_over = self.bytes_out - self._unsent
+
+    def _read(self) -> None:
+        """Hand the next piece to the handler, and see when its successor's turn is."""
+        self._read_due = None
+        if self._transport is None or self.handler is None or self._reason:
+            self._unread = b""
+            return
+        delay = self._work.delay(time.monotonic())
+        if not delay:
+            start, self._unread_from = self._unread_from, self._unread_from + READ_AT_ONCE
+            self.spend(1)
+            with self._closes_on_error():
+                self.handler.data_received(
+                    self._unread[start : self._unread_from], self.last_received
+                )
+        if self._unread_from < len(self._unread) and self.is_open:
+            self._transport.pause_reading()
+            loop = asyncio.get_running_loop()
+            self._read_due = (
+                loop.call_later(delay, self._read) if delay else loop.call_soon(self._read)
+            )
+        else:
+            self._unread, self._unread_from = b"", 0
+            if not self._transport.is_closing():
+                self._transport.resume_reading()
 
     def _make_room(self) -> None:
         """Drop what is worth least, oldest first; close the client when that is not enough."""

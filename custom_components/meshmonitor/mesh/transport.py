@@ -3,8 +3,12 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
+import fcntl
 import os
 import socket
+import struct
+import sys
+import termios
 from typing import Final, override
 
 import serialx
@@ -21,6 +25,8 @@ wait for an acknowledgement while a radio is gone, and no keep-alive probe is se
 _RECEIVE_BUFFER: Final = 1 << 20
 """Radios close a connection whose reader is slow: a short write ends the session in some firmware
 (meshtastic/firmware, issue 11822), so a node database of any size must fit without us."""
+
+_C_INT: Final = struct.Struct("i")
 
 
 class TransportError(Exception):
@@ -135,6 +141,24 @@ def tune_socket(sock: socket.socket, *, user_timeout: float | None = None) -> No
         # Not every system has each of these; the connection works without.
         if value is not None and hasattr(socket, name):
             sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+
+
+def unacknowledged(sock: socket.socket) -> int:
+    """Return how many of the bytes that the system took have not reached the peer's system.
+
+    It is told also of a connection that was just lost, until its socket is closed. Where the
+    system cannot tell, it is 0.
+    """
+    if sys.platform != "linux":
+        return 0
+    answer = bytearray(_C_INT.size)
+    try:
+        # On a TCP socket this is SIOCOUTQ (Linux, tcp(7)).
+        fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, answer)
+    except OSError, ValueError:
+        return 0
+    count: int = _C_INT.unpack(answer)[0]
+    return count
 
 
 def describe_error(err: Exception) -> str:

@@ -18,6 +18,7 @@ from typing import Any, Final, Self
 from .admission import (
     DEFAULT_ALLOWED_NETWORKS,
     AdmissionLog,
+    Gate,
     IPNetwork,
     Rejection,
     is_in,
@@ -50,6 +51,8 @@ class VirtualNodeOptions:
     admin_networks: tuple[IPNetwork, ...] = ()
     """Where administrators may be; none means wherever a client may be."""
     max_clients: int = 32
+    keep_missed_messages: bool = True
+    """Whether a client that was away finds the messages that came meanwhile."""
 
     @classmethod
     def from_mapping(cls, options: Mapping[str, Any]) -> Self:
@@ -107,6 +110,7 @@ class VirtualNode:
         """
         self.options = options
         self.admission_log = AdmissionLog()
+        self._gate = Gate()
         self.bind_error: str | None = None
         self._name = name
         self._handler_factory = handler_factory
@@ -291,7 +295,7 @@ class VirtualNode:
             await asyncio.gather(*(client.wait_closed() for client in clients))
 
     def _new_client(self) -> Client:
-        return Client(f"vn-{next(self._numbers)}", self._admit, self._gone)
+        return Client(f"vn-{next(self._numbers)}", self._admit, self._gone, self._garbage)
 
     def _admit(self, client: Client) -> bool:
         if self._server is None:
@@ -299,13 +303,7 @@ class VirtualNode:
             return False
         rejection = self._rejection(client)
         if rejection is not None:
-            if self.admission_log.note(client.address, rejection):
-                _LOGGER.warning(
-                    "Virtual node: client %s turned away: %s (%s)",
-                    client.address,
-                    rejection.value,
-                    self._name,
-                )
+            self._note_rejection(client, rejection)
             return False
         client.is_admin = self._is_admin(client)
         client.handler = self._handler_factory(client)
@@ -322,9 +320,29 @@ class VirtualNode:
     def _rejection(self, client: Client) -> Rejection | None:
         if client.address is None or not is_in(client.address, self.options.allowed_networks):
             return Rejection.NETWORK
-        if len(self._clients) >= self.options.max_clients:
+        max_clients = self.options.max_clients
+        rejection = self._gate.attempt(client.address, max_clients, time.monotonic())
+        if rejection is None and len(self._clients) >= max_clients:
             return Rejection.TOO_MANY_CLIENTS
-        return None
+        return rejection
+
+    def _note_rejection(self, client: Client, rejection: Rejection) -> None:
+        if self.admission_log.note(client.address, rejection):
+            _LOGGER.warning(
+                "Virtual node: client %s turned away: %s (%s)",
+                client.address,
+                rejection.value,
+                self._name,
+            )
+
+    def _garbage(self, client: Client, amount: int) -> None:
+        """Shut out who sends what no client sends; others at its address stay."""
+        if client.address is None or not client.is_open:
+            return
+        max_clients = self.options.max_clients
+        if self._gate.garbage(client.address, amount, max_clients, time.monotonic()):
+            self._note_rejection(client, Rejection.GARBAGE)
+            client.abort("sends garbage")
 
     def _is_admin(self, client: Client) -> bool:
         options = self.options

@@ -233,7 +233,10 @@ class MeshtasticSource(MeshSource):
 
     @override
     def snapshot(self) -> dict[str, Any]:
-        return {"mirror": self._mirror.snapshot(), "messages": self._switchboard.messages.snapshot()}
+        return {
+            "mirror": self._mirror.snapshot(),
+            "messages": self._switchboard.messages.snapshot(),
+        }
 
     @override
     def restore(self, snapshot: Mapping[str, Any]) -> None:
@@ -241,11 +244,15 @@ class MeshtasticSource(MeshSource):
             mirror, messages = snapshot["mirror"], snapshot["messages"]
         except KeyError as err:
             raise ValueError("a snapshot of another version") from err
-        self._mirror.restore(mirror)
+        self._switchboard.messages.restore(messages)
+        try:
+            self._mirror.restore(mirror)
+        except ValueError:
+            self._switchboard.backlog.clear()
+            raise
         if not self._intake.restored():
             self._mirror.clear()
-            return
-        self._switchboard.messages.restore(messages)
+            self._switchboard.backlog.clear()
 
     def _write(self, frame: bytes) -> bool:
         return self._radio.write(frame)

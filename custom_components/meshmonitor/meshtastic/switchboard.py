@@ -14,6 +14,7 @@ from .admin import AdminQuery
 from .client_frame import ClientPacket
 from .decision import Forward, RoutingError
 from .framing import encode
+from .messages import KEPT, Messages
 from .mirror import Mirror
 from .mirror_state import NO_CHANGE, MirrorChange
 from .options import MeshtasticVirtualNodeOptions, SharedPosition
@@ -45,7 +46,7 @@ _ROUTINE: Final = frozenset(
         PORT.MAP_REPORT_APP,
     }
 )
-_VITAL: Final = replies.ECHOED | {PORT.ROUTING_APP, PORT.ADMIN_APP, PORT.TRACEROUTE_APP}
+_VITAL: Final = replies.ECHOED | KEPT | {PORT.ROUTING_APP, PORT.ADMIN_APP, PORT.TRACEROUTE_APP}
 
 
 def worth_of(packet: MeshPacket) -> Worth:
@@ -72,6 +73,8 @@ class Switchboard(Desk):
             reread: Has the radio's configuration read anew.
         """
         self.mirror = mirror
+        self.messages = Messages(self.phones, lambda: self.options.keep_missed_messages)
+        self.backlog = self.messages.backlog
         self.refusals: Counter[str] = Counter()
         self.virtual_node: VirtualNode | None = None
         self.reread = reread
@@ -263,7 +266,10 @@ class Switchboard(Desk):
             error = wire.value_int(wire.last(wire.scan(packet.payload), _ROUTING_ERROR_REASON))
             self._fetched(packet.request_id, None, error)
             return
-        self.to_all(payload, worth_of(packet))
+        if packet.is_decoded and packet.portnum in KEPT:
+            self.messages.tell(payload, packet.sender, packet.id)
+        else:
+            self.to_all(payload, worth_of(packet))
 
     def replayed_from_radio(self, payload: bytes, since: float) -> None:
         """Hand a stored reading to the phones that read the radio's state in this session.
@@ -336,7 +342,10 @@ class Switchboard(Desk):
             return NO_CHANGE
         if outgoing.portnum in replies.ECHOED:
             echo = replies.echo(own, outgoing.raw, outgoing.packet_id, int(time.time()))
-            self.to_all(echo, Worth.VITAL, but=outgoing.sender)
+            if outgoing.portnum in KEPT:
+                self.messages.tell(echo, own, outgoing.packet_id, sender=outgoing.sender)
+            else:
+                self.to_all(echo, Worth.VITAL, but=outgoing.sender)
         if not outgoing.mutates:
             return NO_CHANGE
         change = self.mirror.apply_admin(outgoing.payload)

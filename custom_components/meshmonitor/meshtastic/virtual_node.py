@@ -6,6 +6,7 @@ from dataclasses import replace
 import time
 from typing import Final, Protocol, override
 
+from ..mesh.backlog import Backlog, Entry
 from ..mesh.client import Client, ClientHandler, Worth
 from . import client_frame, policy, replies
 from .admin import AdminQuery
@@ -39,12 +40,20 @@ NOTIFICATION_INTERVAL: Final = 5.0
 """Seconds between two notifications to a client: apps show each of them to their user."""
 MAX_EARLY: Final = 64
 """Frames that are kept for a client until its handshake is complete. The firmware keeps 8 to 32."""
+NODES_TIMEOUT: Final = 10.0
+"""Apps that ask for the configuration alone ask for the nodes right after it. One that does not
+for so long never will, and gets its messages without those that it missed."""
+_MALFORMED_COST: Final = 64
+"""A malformed message counts as so many bytes of garbage."""
+_REPLAY_COST: Final = 10.0
+"""What a handshake costs of a client's budget (`mesh.client.WORK_LIMIT`)."""
 
 
 class Desk(Protocol):
     """What a phone asks of those who know the radio and the other phones."""
 
     mirror: Mirror
+    backlog: Backlog
 
     def rights(self, phone: Phone) -> ClientRights:
         """Return what a phone may do."""
@@ -87,6 +96,10 @@ class Phone(ClientHandler):
         """Whether a handshake was completed, so that traffic goes to the client."""
         self.handshake_at = 0.0
         """When the newest handshake was completed, by the monotonic clock."""
+        self.reader = desk.backlog.join(
+            client.client_id, str(client.address), lambda: client.acknowledged
+        )
+        """Its place among the messages that are kept."""
         self._desk = desk
         self._decoder = FrameDecoder()
         self._early: deque[tuple[Worth, bytes]] = deque()
@@ -102,14 +115,20 @@ class Phone(ClientHandler):
     @override
     def data_received(self, data: bytes, now: float) -> None:
         """Take bytes from the client, cut anywhere."""
-        self._frames(self._decoder.feed(data, now))
+        skipped = self._decoder.skipped_bytes
+        payloads = self._decoder.feed(data, now)
+        if self._decoder.skipped_bytes > skipped:
+            self.client.report_garbage(self._decoder.skipped_bytes - skipped)
+        self._frames(payloads)
 
     @override
     def tick(self, now: float) -> None:
-        """Give up on a frame whose rest does not come."""
+        """Give up on what does not come: the rest of a frame, or the second half of a handshake."""
         since = self._decoder.partial_since
         if since is not None and now - since > PARTIAL_FRAME_TIMEOUT:
             self._frames(self._decoder.abandon_partial())
+        if self.is_live and now - self.handshake_at > NODES_TIMEOUT:
+            self._give(self._desk.backlog.waive(self.reader, time.time()))
 
     @override
     def rights_changed(self) -> None:
@@ -120,6 +139,7 @@ class Phone(ClientHandler):
         """The client is gone."""
         self._cancel_hold()
         self._early.clear()
+        self._desk.backlog.leave(self.reader)
         self._desk.gone(self)
 
     def deliver(self, frame: bytes, worth: Worth) -> None:
@@ -132,6 +152,11 @@ class Phone(ClientHandler):
             self._early.remove(least)
             self.client.dropped += 1
         self._early.append((worth, frame))
+
+    def deliver_kept(self, entry: Entry) -> None:
+        """Send a message that is kept, or leave it to be found when the handshake is complete."""
+        if self.is_live and self._desk.backlog.is_due(self.reader, entry):
+            self._give([entry])
 
     def reply(self, *payloads: bytes) -> None:
         """Send ``FromRadio`` messages that are for this client alone."""
@@ -186,7 +211,10 @@ class Phone(ClientHandler):
         for payload in payloads:
             if not self.client.is_open:
                 return
+            self.client.spend(1)
             frame = client_frame.parse(payload)
+            if isinstance(frame, client_frame.Malformed):
+                self.client.report_garbage(_MALFORMED_COST)
             if isinstance(frame, client_frame.MqttProxy):
                 self._desk.offers_mqtt(self)
             self._carry_out(self._decide(frame))
@@ -257,6 +285,7 @@ class Phone(ClientHandler):
         replay = mirror.replay(kind, redacted=redacted)
         if replay is None:
             return
+        self.client.spend(_REPLAY_COST)
         for chunk in replay.chunks:
             self.client.send(chunk, Worth.VITAL)
         self.reply(replies.config_complete(nonce))
@@ -267,7 +296,15 @@ class Phone(ClientHandler):
         while self._early:
             worth, frame = self._early.popleft()
             self.client.send(frame, worth)
+        backlog = self._desk.backlog
+        missed = backlog.begin if kind is ReplayKind.CONFIG else backlog.open
+        self._give(missed(self.reader, time.time()))
         self._desk.handshake_complete(self, kind)
+
+    def _give(self, entries: list[Entry]) -> None:
+        for entry in entries:
+            self.client.send(entry.frame, Worth.VITAL)
+            self.reader.given(entry.number, self.client.position)
 
     def _cancel_hold(self) -> None:
         if self._hold_timer is not None:
