@@ -53,6 +53,7 @@ class Visit(asyncio.Protocol):
         self.received = b""
         self.closed = asyncio.Event()
         self._listener = listener
+        self._close_timer: asyncio.TimerHandle | None = None
 
     @override
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -67,8 +68,15 @@ class Visit(asyncio.Protocol):
 
     @override
     def connection_lost(self, exc: Exception | None) -> None:
+        if self._close_timer is not None:
+            self._close_timer.cancel()
         self.closed.set()
         self._listener.left()
+
+    def close_in(self, seconds: float) -> None:
+        """End the connection later."""
+        loop = asyncio.get_running_loop()
+        self._close_timer = loop.call_later(seconds, self.transport.close)
 
     def reset(self) -> None:
         """End the connection with RST."""

@@ -124,11 +124,14 @@ async def test_black_hole(make_talk: MakeTalk, monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.mark.parametrize("host", ["no..name", "x" * 70 + ".local"])
-async def test_host_that_is_none(make_talk: MakeTalk, host: str) -> None:
+async def test_host_that_is_none(
+    make_talk: MakeTalk, host: str, names: None, caplog: pytest.LogCaptureFixture
+) -> None:
     """A name that cannot be resolved is no end of the link."""
     talk = make_talk(4403, host)
     await until(lambda: talk.states.count(WAITING) >= 2)
-    assert talk.link.status.last_error
+    assert talk.link.status.last_error == "UnicodeEncodeError"
+    assert not [record for record in caplog.records if record.exc_info]
 
 
 @pytest.mark.parametrize(
