@@ -107,6 +107,11 @@ class MeshtasticPhone:
         assert self._writer is not None
         self._writer.write(data)
 
+    def write_eof(self) -> None:
+        """Say that nothing more will be sent; what comes is still read."""
+        assert self._writer is not None
+        self._writer.write_eof()
+
     def send(self, to_radio: mesh_pb2.ToRadio) -> None:
         """Send a message."""
         self.write(frame(to_radio.SerializeToString()))

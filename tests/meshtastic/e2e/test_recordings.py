@@ -146,7 +146,7 @@ async def test_the_nodes_are_the_firmwares_own_after_all_that_was_heard(
 
 
 def _full_dumps(path: Path) -> list[list[bytes]]:
-    dumps = []
+    dumps: list[list[bytes]] = []
     try:
         while True:
             dumps.append(dump_frames(path, occurrence=len(dumps)))
