@@ -1,11 +1,13 @@
 """The mirrored radio and its nodes, in the terms of `mesh.model`."""
 
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Final
 
 from ..mesh.model import Channel, Identity, Node, Position, Telemetry
 from . import names, nodes, packets, telemetry, wire
 from .mirror_state import LORA_CONFIG, MirrorState, number_field, text_field
-from .nodes import NodeRecord
+from .nodes import NodeRecord, public_key
 from .packets import sane_time
 
 # User
@@ -40,6 +42,8 @@ _PRECISION_BITS: Final = 23
 _BLUR_AT_10_BITS: Final = 23345.484932
 """Metres: half the side of the square that ten bits leave, as the apps draw it."""
 _FAR_FUTURE: Final = float(1 << 32)
+_REMEMBERED: Final = 2048
+"""A node is described at each of its packets, and hardly any of them changes who or where it is."""
 
 
 def identity(state: MirrorState) -> Identity:
@@ -97,18 +101,16 @@ def node(state: MirrorState, record: NodeRecord, now: float = _FAR_FUTURE) -> No
         record: The node's part of it.
         now: The present, Unix seconds, against which times that a node stated are checked.
     """
-    user = record.message(nodes.USER)
-    hardware = number_field(user, _HW_MODEL)
-    key = record.public_key
+    user = _user(record.message(nodes.USER))
     hops = record.number(nodes.HOPS_AWAY) if record.has(nodes.HOPS_AWAY) else None
     status = record.readings.get((packets.NODE_STATUS, 0))
     is_own = record is state.own
     return Node(
         node_id=names.node_id(record.num),
-        name=text_field(user, nodes.LONG_NAME) or None,
-        short_name=text_field(user, nodes.SHORT_NAME) or None,
-        hardware=names.hardware_name(hardware) if hardware else None,
-        role=None if user is None else names.role_name(number_field(user, _ROLE)),
+        name=user.name,
+        short_name=user.short_name,
+        hardware=user.hardware,
+        role=user.role,
         last_heard=_last_heard(record, now),
         snr=None if is_own else record.snr,
         rssi=record.rssi if hops == 0 else None,
@@ -117,12 +119,40 @@ def node(state: MirrorState, record: NodeRecord, now: float = _FAR_FUTURE) -> No
         is_own=is_own,
         is_favorite=bool(record.number(nodes.IS_FAVORITE)),
         is_ignored=bool(record.number(nodes.IS_IGNORED)),
-        is_licensed=bool(number_field(user, _IS_LICENSED)),
-        is_messageable=not number_field(user, _IS_UNMESSAGABLE),
-        public_key=None if key is None else key.hex(),
+        is_licensed=user.is_licensed,
+        is_messageable=user.is_messageable,
+        public_key=user.public_key,
         position=_node_position(record, now),
         telemetry=_node_telemetry(record, now),
         status=(text_field(status.payload, _STATUS) or None) if status else None,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _User:
+    """What a ``User`` says."""
+
+    name: str | None
+    short_name: str | None
+    hardware: str | None
+    role: str | None
+    is_licensed: bool
+    is_messageable: bool
+    public_key: str | None
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _user(user: bytes | None) -> _User:
+    hardware = number_field(user, _HW_MODEL)
+    key = public_key(user)
+    return _User(
+        name=text_field(user, nodes.LONG_NAME) or None,
+        short_name=text_field(user, nodes.SHORT_NAME) or None,
+        hardware=names.hardware_name(hardware) if hardware else None,
+        role=None if user is None else names.role_name(number_field(user, _ROLE)),
+        is_licensed=bool(number_field(user, _IS_LICENSED)),
+        is_messageable=not number_field(user, _IS_UNMESSAGABLE),
+        public_key=None if key is None else key.hex(),
     )
 
 
@@ -181,6 +211,16 @@ def decode_position(position: bytes, heard: float, now: float) -> Position | Non
         heard: When it was heard, Unix seconds: its time where it states none; 0 for unknown.
         now: The present, Unix seconds.
     """
+    found = _place(position)
+    if found is None:
+        return None
+    place, stated = found
+    return replace(place, time=sane_time(stated, now) or heard or None)
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _place(position: bytes) -> tuple[Position, int] | None:
+    """Return the place that a ``Position`` states, without and beside the time that it states."""
     try:
         fields = {item.number: item for item in wire.scan(position)}
     except wire.WireError:
@@ -196,8 +236,7 @@ def decode_position(position: bytes, heard: float, now: float) -> Position | Non
     altitude = optional(_ALTITUDE)
     speed = optional(_GROUND_SPEED)
     course = optional(_GROUND_TRACK)
-    stated = sane_time(optional(_TIMESTAMP) or optional(_POSITION_TIME) or 0, now)
-    return Position(
+    place = Position(
         latitude=latitude,
         longitude=longitude,
         altitude=None if altitude is None else float(_signed(altitude)),
@@ -205,8 +244,8 @@ def decode_position(position: bytes, heard: float, now: float) -> Position | Non
         speed=None if speed is None else round(speed / 3.6, 2),
         course=None if course is None or course > 360_00000 else course / 1e5,
         satellites=optional(_SATELLITES) or None,
-        time=stated or heard or None,
     )
+    return place, optional(_TIMESTAMP) or optional(_POSITION_TIME) or 0
 
 
 def accuracy(precision_bits: int) -> float | None:

@@ -287,14 +287,7 @@ class NodeRecord:
     @property
     def public_key(self) -> bytes | None:
         """The node's key, where it is known."""
-        user = self.message(USER)
-        if user is None:
-            return None
-        try:
-            key = wire.value_bytes(user, wire.last(wire.scan(user), PUBLIC_KEY))
-        except wire.WireError:
-            return None
-        return key if len(key) == _KEY_SIZE else None
+        return public_key(self.message(USER))
 
     def take_position(self, position: bytes) -> bool:
         """Take over a ``Position``, reduced to what the firmware keeps of one."""
@@ -318,6 +311,15 @@ class NodeRecord:
         """Take over the device metrics of a ``Telemetry``; other variants are no part of it."""
         number, metrics = telemetry_variant(telemetry)
         return number == _TELEMETRY_DEVICE and self.set_message(DEVICE_METRICS, metrics)
+
+
+def public_key(user: bytes | None) -> bytes | None:
+    """Return the key in a ``User``; None where there is none, or what is there is none."""
+    try:
+        key = wire.value_bytes(user or b"", wire.last(wire.scan(user or b""), PUBLIC_KEY))
+    except wire.WireError:
+        return None
+    return key if len(key) == _KEY_SIZE else None
 
 
 def _field(message: bytes, number: int) -> bytes:

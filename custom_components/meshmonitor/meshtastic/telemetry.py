@@ -8,6 +8,7 @@ the node runs on external power; ``pm10`` is PM1.0, ``pm25`` PM2.5, ``pm40`` PM4
 PM10; the firmware writes ``gas_resistance`` in kilo-ohms although the schema says mega-ohms.
 """
 
+from functools import lru_cache
 import struct
 from typing import Final
 
@@ -48,6 +49,12 @@ _NEWER: Final[dict[str, dict[int, str]]] = {
 # Plain fields without presence that no node truly has at 0: older firmware does not know them.
 _NEVER_ZERO: Final = frozenset({"heap_total_bytes", "heap_free_bytes", "noise_floor"})
 
+_PAXCOUNTS: Final = (PAXCOUNTER, paxcount_pb2.Paxcount.DESCRIPTOR)
+_PAXCOUNT: Final = 0
+"""Stands for them among the numbers of variants."""
+_REMEMBERED: Final = 2048
+"""A node's readings are told when they come, and again with each of its other packets."""
+
 type Value = float | int | str
 
 
@@ -67,10 +74,7 @@ def decode(payload: bytes, heard: float, now: float) -> Telemetry | None:
     Returns:
         The readings, or None where there are none or the kind is unknown.
     """
-    number, message = telemetry_variant(payload)
-    if number not in _VARIANTS:
-        return None
-    stated = wire.value_int(wire.last(wire.scan(payload), _TIME))
+    number, message, stated = _content(payload)
     return _telemetry(number, message, sane_time(stated, now) or heard or None)
 
 
@@ -91,18 +95,31 @@ def decode_paxcount(payload: bytes, heard: float) -> Telemetry | None:
         payload: The message, as it came.
         heard: When it was heard, Unix seconds.
     """
-    values = _values(PAXCOUNTER, paxcount_pb2.Paxcount.DESCRIPTOR, payload)
+    values = _values(_PAXCOUNT, payload)
     return Telemetry(kind=PAXCOUNTER, values=values, time=heard or None) if values else None
 
 
+@lru_cache(maxsize=_REMEMBERED)
+def _content(payload: bytes) -> tuple[int, bytes, int]:
+    """Return number and bytes of what a ``Telemetry`` measured, and the time that it states."""
+    number, message = telemetry_variant(payload)
+    stated = wire.value_int(wire.last(wire.scan(payload), _TIME)) if number else 0
+    return number, message, stated
+
+
 def _telemetry(number: int, message: bytes, time: float | None) -> Telemetry | None:
-    kind, descriptor = _VARIANTS[number]
-    values = _values(kind, descriptor, message)
-    return Telemetry(kind=kind, values=values, time=time) if values else None
+    if number not in _VARIANTS:
+        return None
+    values = _values(number, message)
+    return Telemetry(kind=_VARIANTS[number][0], values=values, time=time) if values else None
 
 
-def _values(kind: str, descriptor: object, message: bytes) -> dict[str, Value]:
-    known: dict[int, FieldDescriptor] = descriptor.fields_by_number  # type: ignore[attr-defined]
+@lru_cache(maxsize=_REMEMBERED)
+def _values(number: int, message: bytes) -> dict[str, Value]:
+    """Return the readings of one variant; who gets them shares them, and changes nothing."""
+    kind, descriptor = _VARIANTS.get(number, _PAXCOUNTS)
+    assert descriptor is not None
+    known = descriptor.fields_by_number
     newer = _NEWER.get(kind, {})
     try:
         items = wire.scan(message)
