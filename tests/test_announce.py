@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from ipaddress import ip_address
+import logging
 from typing import Any
 
 from homeassistant.components.zeroconf import DOMAIN as ZEROCONF
@@ -145,6 +146,23 @@ async def test_a_failure_harms_nobody(
     await wait_until(lambda: "could not be announced" in caplog.text, "the log line")
     assert coordinator.source.virtual_node.is_running
     assert await hass.config_entries.async_unload(entry.entry_id)
+
+
+async def test_no_goodbye_without_network(
+    hass: HomeAssistant,
+    node: SimulatedNode,
+    zeroconf_instance: HaAsyncZeroconf,
+    seen: Seen,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """An announcement that cannot be withdrawn does not hold up the end."""
+    caplog.set_level(logging.DEBUG, "custom_components.meshmonitor.announce")
+    entry = make_entry(node, options=virtual_node())
+    await set_up(hass, entry)
+    await wait_until(lambda: seen, "the announcement")
+    await zeroconf_instance.ha_async_close()
+    assert await hass.config_entries.async_unload(entry.entry_id)
+    assert "Error" not in caplog.text
 
 
 async def test_what_is_announced(hass: HomeAssistant, node: SimulatedNode, unload: None) -> None:

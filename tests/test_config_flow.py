@@ -1,5 +1,6 @@
 """Adding a radio, moving it, and setting how its virtual node serves, through the forms."""
 
+import socket
 from typing import Any, Final
 
 from homeassistant.config_entries import SOURCE_USER, ConfigEntryState
@@ -260,3 +261,32 @@ async def test_same_radio_at_another_address(
     assert result["type"] is FlowResultType.ABORT
     assert result["reason"] == "already_configured"
     assert entry.data["port"] == node.port
+
+
+async def test_radios_of_every_kind(
+    hass: HomeAssistant, node: SimulatedNode, other_node: SimulatedNode
+) -> None:
+    """A radio at a serial port and one in the network are never the same place."""
+    make_entry(
+        other_node, connection="serial", device="/dev/serial/by-id/no-such-radio"
+    ).add_to_hass(hass)
+    result = await submit(
+        hass, await start(hass, "meshtastic_tcp"), {"host": node.host, "port": node.port}
+    )
+    assert result["type"] is FlowResultType.CREATE_ENTRY
+
+
+async def test_unknown_host(
+    hass: HomeAssistant, node: SimulatedNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A name that nobody knows leads nowhere, and is nobody's."""
+
+    async def unknown(*args: object, **kwargs: object) -> None:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    make_entry(node).add_to_hass(hass)
+    monkeypatch.setattr(hass.loop, "getaddrinfo", unknown)
+    form = await submit(
+        hass, await start(hass, "meshtastic_tcp"), {"host": "no-such-radio", "port": node.port}
+    )
+    assert form["errors"] == {"base": "cannot_connect"}

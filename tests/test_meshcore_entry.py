@@ -73,8 +73,12 @@ async def test_add_by_serial_port(hass: HomeAssistant, companion: SimulatedCompa
     await wait_until(lambda: coordinator_of(result["result"]).is_available)
 
 
-async def test_not_a_companion(hass: HomeAssistant, node: SimulatedNode) -> None:
+async def test_not_a_companion(
+    hass: HomeAssistant, node: SimulatedNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A Meshtastic node is a radio, but not of this kind."""
+    # A real companion is granted more.
+    monkeypatch.setattr("custom_components.meshmonitor.meshcore.probe.SILENCE_TIMEOUT", 1.0)
     form = await submit(
         hass, await start(hass, "meshcore_tcp"), {"host": node.host, "port": node.port}
     )

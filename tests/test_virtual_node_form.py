@@ -256,3 +256,21 @@ async def test_no_networks_mean_private_ones(hass: HomeAssistant, node: Simulate
         form["flow_id"], {"virtual_node": {"allowed_networks": []}}
     )
     assert "10.0.0.0/8" in entry.options["virtual_node"]["allowed_networks"]
+
+
+async def test_port_of_a_serial_radio_on_this_host(
+    hass: HomeAssistant, node: SimulatedNode
+) -> None:
+    """A serial port in the network has an address, too."""
+    form = await start(hass, "meshtastic_serial")
+    user_input = {
+        "device": f"socket://{node.host}:{node.port}",
+        "virtual_node": {"enabled": True, "port": node.port},
+    }
+    form = await submit(hass, form, user_input)
+    assert form["errors"] == {"virtual_node": "port_of_radio"}
+    assert suggested(form)["device"] == user_input["device"]
+    user_input["device"] = f"socket://{node.host}:99999"
+    user_input["virtual_node"] = {"enabled": True, "port": free_port()}
+    form = await submit(hass, form, user_input)
+    assert form["errors"] == {"base": "cannot_connect"}
