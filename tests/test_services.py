@@ -37,7 +37,7 @@ async def test_send_to_channel(hass: HomeAssistant, node: SimulatedNode) -> None
     for number, channel in enumerate((None, "home", 1, "0"), start=1):
         data: dict[str, Any] = {} if channel is None else {"channel": channel}
         answer = await send(hass, message=f"text {number}", **data)
-        assert set(answer) == {"message_id", "delivery"}
+        assert set(answer) == {"message_id", "delivery", "reason"}
         assert answer["delivery"] in {"queued", "sent"}
         assert coordinator.source.delivery(answer["message_id"]) is not None
     await wait_until(lambda: len(node.texts()) == 4, "the texts")
@@ -128,6 +128,8 @@ async def test_status(
         disabled_by=ConfigEntryDisabler.USER,
     )
     at_rest.add_to_hass(hass)
+    damaged = MockConfigEntry(domain=DOMAIN, title="Damaged", unique_id="!00000bad", data={})
+    damaged.add_to_hass(hass)
     MockConfigEntry(
         domain=DOMAIN, unique_id="!0000dead", source=SOURCE_IGNORE, data={}
     ).add_to_hass(hass)
@@ -173,6 +175,15 @@ async def test_status(
                 "enabled": True,
                 "isRunning": False,
                 "port": 4777,
+                "clientCount": 0,
+                "clients": [],
+            },
+            {
+                "sourceId": damaged.entry_id,
+                "sourceName": "Damaged",
+                "enabled": False,
+                "isRunning": False,
+                "port": 0,
                 "clientCount": 0,
                 "clients": [],
             },
