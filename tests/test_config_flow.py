@@ -7,6 +7,7 @@ from homeassistant.config_entries import SOURCE_USER, ConfigEntryState
 from homeassistant.core import HomeAssistant
 from homeassistant.data_entry_flow import FlowResultType
 import pytest
+from pytest_homeassistant_custom_component.common import MockConfigEntry
 
 from custom_components.meshmonitor.const import DOMAIN
 from custom_components.meshmonitor.protocols import PROTOCOLS
@@ -266,7 +267,8 @@ async def test_same_radio_at_another_address(
 async def test_radios_of_every_kind(
     hass: HomeAssistant, node: SimulatedNode, other_node: SimulatedNode
 ) -> None:
-    """A radio at a serial port and one in the network are never the same place."""
+    """A radio at a serial port and one in the network are never the same place; nor is nowhere."""
+    MockConfigEntry(domain=DOMAIN, unique_id="!00000bad", data={}).add_to_hass(hass)
     make_entry(
         other_node, connection="serial", device="/dev/serial/by-id/no-such-radio"
     ).add_to_hass(hass)

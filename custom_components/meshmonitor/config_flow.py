@@ -7,13 +7,7 @@ import re
 from typing import Any, Final, override
 
 from homeassistant.components import usb
-from homeassistant.config_entries import (
-    SOURCE_IGNORE,
-    ConfigEntryState,
-    ConfigFlow,
-    ConfigFlowResult,
-    OptionsFlow,
-)
+from homeassistant.config_entries import ConfigEntryState, ConfigFlow, ConfigFlowResult, OptionsFlow
 from homeassistant.const import CONF_DEVICE, CONF_HOST, CONF_PORT
 from homeassistant.core import callback
 from homeassistant.data_entry_flow import AbortFlow
@@ -280,10 +274,10 @@ class MeshMonitorConfigFlow(ConfigFlow, domain=DOMAIN):
     ) -> None:
         """Leave a radio alone that another entry has: a second connection would cut the first."""
         for other in self._async_current_entries(include_ignore=False):
-            if other is not entry and await self._async_is_same(radio, endpoint_of(other.data)):
+            if other is not entry and await self._async_is_same(radio, _endpoint(other)):
                 raise AbortFlow("already_configured")
 
-    async def _async_is_same(self, one: Endpoint, other: Endpoint) -> bool:
+    async def _async_is_same(self, one: Endpoint, other: Endpoint | None) -> bool:
         """Return whether two endpoints lead to the same place, as far as can be told from here."""
         if one == other:
             return True
@@ -306,9 +300,7 @@ class MeshMonitorConfigFlow(ConfigFlow, domain=DOMAIN):
 
     async def _async_may_move(self, entry: MeshMonitorConfigEntry, radio: TcpEndpoint) -> bool:
         """Return whether a radio that was discovered is where its entry should look for it now."""
-        if entry.source == SOURCE_IGNORE:
-            return False
-        known = endpoint_of(entry.data)
+        known = _endpoint(entry)
         if not isinstance(known, TcpEndpoint) or await self._async_is_same(known, radio):
             return False
         # Who answers where the entry looks for it has one more address, no other one.
@@ -348,6 +340,14 @@ class MeshMonitorOptionsFlow(OptionsFlow):
             errors=errors,
             description_placeholders={"name": entry.title, "detail": detail},
         )
+
+
+def _endpoint(entry: MeshMonitorConfigEntry) -> Endpoint | None:
+    """Return where an entry's radio is; None for an offer that was ignored, or a damaged entry."""
+    try:
+        return endpoint_of(entry.data)
+    except KeyError:
+        return None
 
 
 def connection_fields(protocol: RadioProtocol, connection: str) -> dict[probatio.Marker, Any]:

@@ -66,6 +66,11 @@ class RadioProtocol:
     is_announced: Callable[[VirtualNodeOptions], bool] | None = None
     """Whether these options want the virtual node announced likewise."""
 
+    @property
+    def virtual_node_port(self) -> int:
+        """Where a virtual node listens unless it is told otherwise."""
+        return self.virtual_node_options({}).port
+
     def virtual_node_options(self, entry_options: Mapping[str, Any]) -> VirtualNodeOptions:
         """Return the virtual node's options out of those of a config entry.
 

@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from homeassistant.config_entries import ConfigEntryState
+from homeassistant.const import CONF_PORT
 from homeassistant.core import HomeAssistant, callback
 from homeassistant.util import dt as dt_util
 
-from .const import CONF_PROTOCOL, CONF_VIRTUAL_NODE, DOMAIN
+from .const import CONF_ENABLED, CONF_PROTOCOL, CONF_VIRTUAL_NODE, DOMAIN
 from .coordinator import MeshMonitorConfigEntry
 from .mesh.virtual_node import VirtualNodeStatus
 from .protocols import PROTOCOLS
@@ -52,13 +53,13 @@ def _source_status(entry: MeshMonitorConfigEntry) -> dict[str, Any]:
 
 def _status_at_rest(entry: MeshMonitorConfigEntry) -> VirtualNodeStatus:
     """Return what there is to say of a source that is not set up."""
-    protocol = PROTOCOLS[entry.data[CONF_PROTOCOL]]
+    protocol = PROTOCOLS.get(entry.data.get(CONF_PROTOCOL, ""))
     options: Mapping[str, Any] = entry.options.get(CONF_VIRTUAL_NODE, {})
-    defaults = protocol.options.from_mapping({})
     return VirtualNodeStatus(
-        is_enabled=options.get("enabled", defaults.enabled),
+        is_enabled=options.get(CONF_ENABLED, False),
         is_running=False,
-        port=options.get("port", defaults.port),
+        # A damaged entry names no protocol, and none means no usual port.
+        port=options.get(CONF_PORT, 0 if protocol is None else protocol.virtual_node_port),
         bind_error=None,
         clients=(),
     )
