@@ -73,7 +73,9 @@ class Bed:
             await self.radios.ask("open", protocol=protocol, size=size) for _ in range(3)
         ]
         try:
-            port = await self.ours.ask("open_ours", protocol=protocol, radio_port=behind_ours["port"])
+            port = await self.ours.ask(
+                "open_ours", protocol=protocol, radio_port=behind_ours["port"]
+            )
             handshake = await learn(port, dialect)
             ready = {
                 b64encode(step.request).decode(): b64encode(answer).decode()

@@ -88,9 +88,10 @@ def percentile(values: Iterable[float], part: float) -> float:
 
 
 def _line(row: Row) -> str:
-    cells = [_number(row.values.get(who)) for who in SUBJECTS]
+    ours, bare, direct = (_number(row.values.get(who)) for who in SUBJECTS)
     ratio = "" if row.ratio is None else f"{row.ratio:.2f}"
-    return f"| {row.case} | {row.metric}, {row.unit} | {cells[0]} | {cells[1]} | {ratio} | {cells[2]} |"
+    figure = f"{row.metric}, {row.unit}" if row.unit else row.metric
+    return f"| {row.case} | {figure} | {ours} | {bare} | {ratio} | {direct} |"
 
 
 def _number(value: float | None) -> str:

@@ -100,12 +100,16 @@ def meshcore_receptions(count: int) -> list[bytes]:
     return [meshcore_push(b"\x88\x18\xb0" + _BLANK) for _ in range(count)]
 
 
-def meshcore_outgoing(number: int) -> bytes:
-    """Return a client's text for the first channel, with a stamp (``CMD_SEND_CHANNEL_TXT_MSG``)."""
-    return meshcore_command(b"\x03\x00\x00" + number.to_bytes(4, "little") + _BLANK)
+def meshcore_outgoing() -> bytes:
+    """Return a client's packet with a stamp that no other client is told of.
+
+    It is ``CMD_SEND_CONTROL_DATA``: a discovery, which goes on the air and is not kept anywhere.
+    """
+    return meshcore_command(b"\x37\x80" + _BLANK)
 
 
 def outgoing(protocol: str) -> bytes:
     """Return a client's packet that was never sent before, with a stamp."""
-    number = random.randrange(1, 1 << 31)
-    return meshtastic_outgoing(number) if protocol == "meshtastic" else meshcore_outgoing(number)
+    if protocol == "meshtastic":
+        return meshtastic_outgoing(random.randrange(1, 1 << 31))
+    return meshcore_outgoing()

@@ -9,6 +9,8 @@ from typing import Any, Final
 
 from custom_components.meshmonitor.mesh.source import MeshEvent, MeshSource
 from custom_components.meshmonitor.mesh.transport import TcpEndpoint
+from custom_components.meshmonitor.meshcore.options import MeshCoreVirtualNodeOptions
+from custom_components.meshmonitor.meshcore.source import MeshCoreSource
 from custom_components.meshmonitor.meshtastic.options import MeshtasticVirtualNodeOptions
 from custom_components.meshmonitor.meshtastic.source import MeshtasticSource
 
@@ -28,6 +30,10 @@ def _make_source(protocol: str, radio_port: int, port: int) -> MeshSource:
         "max_clients": _MAX_CLIENTS,
     }
     endpoint = TcpEndpoint(HOST, radio_port)
+    if protocol == "meshcore":
+        return MeshCoreSource(
+            endpoint, MeshCoreVirtualNodeOptions.from_mapping(options), name="bench"
+        )
     return MeshtasticSource(
         endpoint, MeshtasticVirtualNodeOptions.from_mapping(options), name="bench"
     )

@@ -9,7 +9,6 @@ import json
 import logging
 import os
 from pathlib import Path
-import resource
 import sys
 import time
 from types import TracebackType
@@ -109,9 +108,9 @@ async def serve(commands: Mapping[str, Command]) -> None:
 
 async def _usage() -> dict[str, float]:
     """Return what this process has used: CPU seconds, and bytes of memory at this moment."""
+    return {"cpu": time.process_time(), "rss": _resident()}
+
+
+def _resident() -> int:
     pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return {
-        "cpu": time.process_time(),
-        "rss": pages * os.sysconf("SC_PAGE_SIZE"),
-        "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
-    }
+    return pages * os.sysconf("SC_PAGE_SIZE")
