@@ -145,6 +145,7 @@ class Intake:
             # Whoever waits for a packet is told first: nothing reaches a client that is closed.
             self._outbox.fail_all(RoutingError.NO_INTERFACE)
             self._virtual_node.close_clients("the radio is another one")
+            self._switchboard.backlog.clear()
             change = self._mirror.adopt_capture()
         state = self._mirror.state
         assert state is not None
