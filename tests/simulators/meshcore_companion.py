@@ -53,7 +53,7 @@ class CompanionConfig:
     """Whether the peers are contacts from the start."""
     answer_delay: float = 0.02
     """Seconds until another node's answer."""
-    timeout_ms: int = 800
+    timeout_ms: int = 4000
     """What the device estimates for it."""
 
 

@@ -86,7 +86,7 @@ class Mesh:
         call_later: Callable[[float, Callable[[], None]], object],
         *,
         delay: float = 0.02,
-        timeout_ms: int = 800,
+        timeout_ms: int = 4000,
     ) -> None:
         """Put peers around a device.
 

@@ -162,6 +162,9 @@ class Mirror:
                 self.contacts.put(reply)
         elif code == Cmd.GET_CHANNEL:
             self._put_channel(clean_channel_info(reply))
+        elif code == Cmd.RUN_CLI_COMMAND:
+            # It may have changed anything.
+            return (READ_SELF, READ_DEVICE)
         elif code == Cmd.GET_STATS and len(reply) > 1:
             self.stats[reply[1]] = reply
         elif code in _KEPT and reply[0] == _KEPT[Cmd(code)]:
@@ -302,7 +305,7 @@ class Mirror:
             return (bytes([Cmd.GET_DEFAULT_FLOOD_SCOPE]),)
         if code == Cmd.SET_CUSTOM_VAR:
             return (bytes([Cmd.GET_CUSTOM_VARS]),)
-        return ()
+        return (READ_SELF,) if code == Cmd.IMPORT_PRIVATE_KEY else ()
 
     def _patch_device(self, offset: int, value: int) -> None:
         if self.device_info is not None and len(self.device_info) > offset:

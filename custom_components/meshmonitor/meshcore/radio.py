@@ -239,7 +239,8 @@ class Radio:
             # Clients answer it by asking for the contact, so it is read before they are told.
             self._held_pushes.setdefault(push.frame[1:33], []).append(push)
             return
-        self._listener.mirror_changed()
+        if code in (Push.CONTACT_DELETED, Push.CONTACTS_FULL):
+            self._listener.mirror_changed()
         self._listener.push(push.frame, push.owners)
 
     def _release(self, key: bytes) -> None:

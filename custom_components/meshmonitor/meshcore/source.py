@@ -266,6 +266,8 @@ class MeshCoreSource(MeshSource):
         _LOGGER.warning("%s: another radio answers at its address", self.name)
         self._virtual_node.close_clients("the radio is another one")
         self._mirror.clear()
+        self._switchboard.inbox = Inbox()
+        self._texts = self._make_texts()
         return False
 
     def mirror_changed(self) -> None:
@@ -322,7 +324,7 @@ class MeshCoreSource(MeshSource):
     def done(self, job: Job) -> None:
         """A command of a client or of Home Assistant has ended."""
         phone = self._switchboard.phone(job.owner)
-        self._texts.done(job, HOME_ASSISTANT if phone is None else phone.reader)
+        self._texts.done(job, HOME_ASSISTANT if phone is None else phone.open_inbox())
         if not self._requests.done(job):
             self._switchboard.done(job)
 

@@ -9,12 +9,13 @@ from ..mesh.model import Origin
 from ..mesh.virtual_node import VirtualNode
 from .codes import Cmd, Err, Push, err_frame
 from .commander import Job, Outcome
+from .framing import to_app
 from .inbox import Inbox
 from .mirror import Mirror
 from .options import MeshCoreVirtualNodeOptions
 from .policy import Forward, Lease, Rights
 from .texts import Texts, is_text
-from .virtual_node import Desk, Phone
+from .virtual_node import Desk, Phone, worth_of
 
 PATIENCE: Final = 4.0
 """Seconds that an app's command may wait for its turn: apps give up after five."""
@@ -161,12 +162,13 @@ class Switchboard(Desk):
             for owner in owners:
                 phone = self.phone(owner)
                 if phone is not None:
-                    phone.push(frame)
+                    phone.deliver(to_app(frame), worth_of(frame))
             return
         if frame[0] == Push.LOG_RX_DATA and not self.options.raw_reception:
             return
+        data, worth = to_app(frame), worth_of(frame)
         for phone in self.phones():
-            phone.push(frame)
+            phone.deliver(data, worth)
 
     def messages_wait(self) -> None:
         """Tell the apps whose inbox is not empty."""

@@ -131,10 +131,10 @@ class Phone(ClientHandler):
         self._waiting.clear()
         self._desk.gone(self)
 
-    def push(self, frame: bytes) -> None:
-        """Hand on what the radio sent by itself."""
+    def deliver(self, data: bytes, worth: Worth) -> None:
+        """Hand on what the radio sent by itself, in its envelope."""
         if self.is_live:
-            self.client.send(to_app(frame), worth_of(frame))
+            self.client.send(data, worth)
 
     def answered(self, replies: Sequence[bytes]) -> None:
         """Hand on what the radio answered, and take the next command."""
@@ -151,9 +151,16 @@ class Phone(ClientHandler):
             self._waiting.appendleft(held)
             self._work()
 
+    def open_inbox(self) -> str:
+        """Take a place in the inbox, if that was not done; returns the name that it goes by."""
+        if self.reader is None:
+            self.reader = self._desk.reader_name(self)
+            self._desk.inbox.open(self.reader, self._joined_at)
+        return self.reader
+
     def message_waits(self) -> None:
         """Tell the app that its inbox is not empty."""
-        self.push(MSG_WAITING_FRAME)
+        self.deliver(to_app(MSG_WAITING_FRAME), Worth.NEWS)
 
     def _work(self) -> None:
         """Carry out what waits, up to the first that the radio has to answer."""
@@ -195,22 +202,16 @@ class Phone(ClientHandler):
             self.label = "".join(filter(str.isprintable, name)).strip()[:_MAX_LABEL]
 
     def _answered_locally(self, frame: bytes) -> None:
-        if frame[0] == Cmd.APP_START and self.reader is None:
-            self._open_inbox()
-            if self._desk.inbox.waiting(self.reader):
-                # A radio says so only when a message comes, but some apps ask no more than once.
-                self.message_waits()
-
-    def _open_inbox(self) -> None:
-        self.reader = self._desk.reader_name(self)
-        self._desk.inbox.open(self.reader, self._joined_at)
+        is_first = frame[0] == Cmd.APP_START and self.reader is None
+        if is_first and self._desk.inbox.waiting(self.open_inbox()):
+            # A radio says so only when a message comes, but some apps ask no more than once.
+            self.message_waits()
 
     def _locally(self, kind: LocalKind, frame: bytes) -> bytes:
         match kind:
             case LocalKind.SYNC:
-                if self.reader is None:
-                    self._open_inbox()
-                return self._desk.inbox.take(self.reader, self.version, self._desk.wall_time())
+                reader = self.open_inbox()
+                return self._desk.inbox.take(reader, self.version, self._desk.wall_time())
             case LocalKind.GET_TIME:
                 return b"\x09" + self._desk.device_time().to_bytes(4, "little")
             case LocalKind.SCOPE:
