@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+import random
 import socket
 import time
 from typing import Any, Final
@@ -32,12 +33,20 @@ async def wait_until(condition: Callable[[], object], what: str = "the condition
         await asyncio.sleep(0.01)
 
 
-def free_port(host: str = "127.0.0.1") -> int:
-    """Return a TCP port that nobody listens on."""
-    with socket.socket() as sock:
-        sock.bind((host, 0))
-        port: int = sock.getsockname()[1]
-        return port
+def free_port() -> int:
+    """Return a TCP port that nobody listens on.
+
+    It is not one of those that systems hand out by themselves, so that no other program's next
+    connection takes it before the test does.
+    """
+    while True:
+        port = random.randint(10_000, 30_000)
+        with socket.socket() as sock:
+            try:
+                sock.bind(("", port))
+            except OSError:
+                continue
+            return port
 
 
 def node_id(node: SimulatedNode) -> str:
