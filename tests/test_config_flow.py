@@ -27,6 +27,7 @@ DEFAULTS: Final = {
     "allow_destructive_commands": False,
     "admin_networks": [],
     "max_clients": 32,
+    "keep_missed_messages": True,
     "shared_position": "one",
     "hide_secrets": True,
     "announce": True,
@@ -83,6 +84,7 @@ async def test_add_with_virtual_node(hass: HomeAssistant, node: SimulatedNode) -
                 "allowed_networks": ["10.1.2.3/8", " 127.0.0.1 ", ""],
                 "admin_networks": ["127.0.0.1"],
                 "max_clients": 2,
+                "keep_missed_messages": False,
                 "shared_position": "none",
             },
         },
@@ -97,6 +99,7 @@ async def test_add_with_virtual_node(hass: HomeAssistant, node: SimulatedNode) -
         "allowed_networks": ["10.0.0.0/8", "127.0.0.1/32"],
         "admin_networks": ["127.0.0.1/32"],
         "max_clients": 2,
+        "keep_missed_messages": False,
         "shared_position": "none",
     }
     assert coordinator_of(result["result"]).source.virtual_node.is_running

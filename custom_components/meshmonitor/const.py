@@ -16,7 +16,13 @@ CONF_ALLOW_ADMIN: Final = "allow_admin_commands"
 CONF_ALLOW_DESTRUCTIVE: Final = "allow_destructive_commands"
 CONF_ALLOWED_NETWORKS: Final = "allowed_networks"
 CONF_ADMIN_NETWORKS: Final = "admin_networks"
+CONF_KEEP_MISSED: Final = "keep_missed_messages"
 CONF_MAX_CLIENTS: Final = "max_clients"
 
 CONF_NOTIFY_CONTACTS: Final = "notify_contacts"
 """The ids of the nodes that have a notify entity."""
+
+CONF_NODES: Final = "nodes"
+CONF_MODE: Final = "mode"
+CONF_PICKED: Final = "picked"
+CONF_EXPIRE_DAYS: Final = "expire_days"

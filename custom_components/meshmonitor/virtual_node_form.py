@@ -25,6 +25,7 @@ from .const import (
     CONF_ALLOWED_NETWORKS,
     CONF_BIND_ADDRESS,
     CONF_ENABLED,
+    CONF_KEEP_MISSED,
     CONF_MAX_CLIENTS,
     CONF_VIRTUAL_NODE,
 )
@@ -58,6 +59,7 @@ _SELECTORS: Final[Mapping[str, Selector[Any] | probatio.All[Any]]] = {
     CONF_ALLOWED_NETWORKS: _NETWORKS_SELECTOR,
     CONF_ADMIN_NETWORKS: _NETWORKS_SELECTOR,
     CONF_MAX_CLIENTS: whole_number(1, MOST_CLIENTS),
+    CONF_KEEP_MISSED: BooleanSelector(),
 }
 
 
