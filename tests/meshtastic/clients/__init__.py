@@ -1,0 +1,1 @@
+"""Clients that others have published, against the virtual node."""
