@@ -7,14 +7,16 @@ from pathlib import Path
 import re
 from typing import Any, Final
 
+from homeassistant.core import HomeAssistant
 from homeassistant.helpers.selector import SelectSelector
+from homeassistant.setup import async_setup_component
 from homeassistant.util.yaml import load_yaml_dict
 import probatio
 import pytest
 
-from custom_components.meshmonitor import PLATFORMS, services
+from custom_components.meshmonitor import PLATFORMS
 from custom_components.meshmonitor.config_flow import MeshMonitorConfigFlow, connection_fields
-from custom_components.meshmonitor.const import CONF_VIRTUAL_NODE
+from custom_components.meshmonitor.const import CONF_VIRTUAL_NODE, DOMAIN
 from custom_components.meshmonitor.event import EVENTS
 from custom_components.meshmonitor.issues import SEVERITIES
 from custom_components.meshmonitor.mesh.source import ProbeReason, Problem, SendReason
@@ -35,21 +37,32 @@ CORE_ABORTS: Final = {
 CONNECTIONS: Final = ("tcp", "serial")
 
 
-def calls(name: str) -> Iterator[tuple[str, ast.Call]]:
-    """Yield file and call for every call of a function or method of this name."""
+def trees() -> Iterator[tuple[str, ast.Module]]:
+    """Yield name and content of every module of Home Assistant's side."""
     for file in sorted(INTEGRATION.glob("*.py")):
-        for statement in ast.walk(ast.parse(file.read_text())):
-            if isinstance(statement, ast.Call):
-                function = statement.func
-                called = getattr(function, "attr", None) or getattr(function, "id", None)
-                if called == name:
-                    yield file.stem, statement
+        yield file.stem, ast.parse(file.read_text())
+
+
+def constants(tree: ast.Module) -> dict[str, str]:
+    """Return the module's own names for texts."""
+    found = {}
+    for statement in tree.body:
+        if isinstance(statement, ast.Assign):
+            target, value = statement.targets[0], statement.value
+        elif isinstance(statement, ast.AnnAssign) and statement.value is not None:
+            target, value = statement.target, statement.value
+        else:
+            continue
+        if isinstance(target, ast.Name) and isinstance(value, ast.Constant):
+            found[target.id] = str(value.value)
+    return found
 
 
 def keywords(name: str) -> Iterator[tuple[str, str]]:
     """Yield file and text for every argument, field or attribute of this name that is a text."""
-    for file in sorted(INTEGRATION.glob("*.py")):
-        for statement in ast.walk(ast.parse(file.read_text())):
+    for file, tree in trees():
+        known = constants(tree)
+        for statement in ast.walk(tree):
             if isinstance(statement, ast.keyword) and statement.arg == name:
                 value: ast.expr | None = statement.value
             elif isinstance(statement, ast.Assign) and any(
@@ -59,7 +72,36 @@ def keywords(name: str) -> Iterator[tuple[str, str]]:
             else:
                 continue
             if isinstance(value, ast.Constant) and isinstance(value.value, str):
-                yield file.stem, value.value
+                yield file, value.value
+            elif isinstance(value, ast.Name) and value.id in known:
+                yield file, known[value.id]
+
+
+def raised() -> Iterator[tuple[str, set[str]]]:
+    """Yield the translated errors that the code raises by a fixed name, and what they name."""
+    for _, tree in trees():
+        for statement in ast.walk(tree):
+            if isinstance(statement, ast.Call):
+                given = {keyword.arg: keyword.value for keyword in statement.keywords}
+                key = given.get("translation_key")
+                if "translation_domain" in given and isinstance(key, ast.Constant):
+                    named = given.get("translation_placeholders")
+                    keys = named.keys if isinstance(named, ast.Dict) else []
+                    yield (
+                        str(key.value),
+                        {str(k.value) for k in keys if isinstance(k, ast.Constant)},
+                    )
+
+
+def calls(name: str) -> Iterator[tuple[str, ast.Call]]:
+    """Yield file and call for every call of a function or method of this name."""
+    for file, tree in trees():
+        for statement in ast.walk(tree):
+            if isinstance(statement, ast.Call):
+                function = statement.func
+                called = getattr(function, "attr", None) or getattr(function, "id", None)
+                if called == name:
+                    yield file, statement
 
 
 def placeholders(text: str) -> set[str]:
@@ -156,13 +198,27 @@ def test_options_form_has_no_text_too_many() -> None:
     assert set(ENGLISH["options"]["step"]["init"]["sections"][CONF_VIRTUAL_NODE]["data"]) == inner
 
 
+def choices_in(described: Any) -> Iterator[tuple[str, set[str]]]:
+    """Yield the lists to choose from in a description of actions, triggers or conditions."""
+    if isinstance(described, Mapping):
+        select = described.get("select")
+        if isinstance(select, Mapping) and "translation_key" in select:
+            yield select["translation_key"], set(select["options"])
+        for item in described.values():
+            yield from choices_in(item)
+
+
 def test_choices() -> None:
     """Every choice of every list has its text."""
-    expected = {}
+    expected: dict[str, set[str]] = {}
     for protocol in PROTOCOLS.values():
         for selector in protocol.extra_options.values():
             if isinstance(selector, SelectSelector):
-                expected[selector.config["translation_key"]] = set(selector.config["options"])
+                key = str(selector.config["translation_key"])
+                expected[key] = {str(choice) for choice in selector.config["options"]}
+    for file in INTEGRATION.glob("*.yaml"):
+        for key, choices in choices_in(load_yaml_dict(str(file))):
+            expected[key] = expected.get(key, set()) | choices
     told = {key: set(texts["options"]) for key, texts in ENGLISH["selector"].items()}
     assert told == expected
 
@@ -182,7 +238,7 @@ def test_entities() -> None:
     keys = entity_keys()
     for platform, texts in ENGLISH["entity"].items():
         assert set(texts) <= keys[platform], platform
-    unnamed = {"binary_sensor": {"virtual_node"}, "notify": {"channel"}}
+    unnamed = {"binary_sensor": {"virtual_node"}, "notify": {"channel", "contact"}}
     for platform, expected in keys.items():
         assert expected, platform
         texts = ENGLISH["entity"].get(platform, {})
@@ -207,16 +263,14 @@ def test_devices() -> None:
 
 
 def test_exceptions() -> None:
-    """Every error that an action can raise has its text."""
-    raised = {
-        key
-        for file, key in keywords("translation_key")
-        if file in {"__init__", "coordinator", "services"}
-    }
-    raised |= {f"send_{reason}" for reason in SendReason}
-    assert set(ENGLISH["exceptions"]) == raised
-    for text in all_texts(ENGLISH["exceptions"]):
-        assert placeholders(text) <= {"name", "limit"}
+    """Every error that an action can raise has its text, which names only what there is."""
+    expected = {f"send_{reason}": {"name", "limit"} for reason in SendReason}
+    for key, named in raised():
+        # An error that is raised in several places names what it does in each of them.
+        expected[key] = expected.get(key, named) & named
+    assert set(ENGLISH["exceptions"]) == set(expected)
+    for key, text in ENGLISH["exceptions"].items():
+        assert placeholders(text["message"]) <= expected[key], key
 
 
 def test_issues() -> None:
@@ -233,21 +287,36 @@ def test_issues() -> None:
             assert placeholders(text) <= {"name"} | named.get(key, set())
 
 
-def test_services() -> None:
+async def test_services(hass: HomeAssistant) -> None:
     """Every action is described, and each of its fields."""
+    assert await async_setup_component(hass, DOMAIN, {})
+    actions = hass.services.async_services_for_domain(DOMAIN)
     described = load_yaml_dict(str(INTEGRATION / "services.yaml"))
-    schemas = {
-        services.SERVICE_SEND_TEXT: services.SEND_TEXT_SCHEMA,
-        services.SERVICE_GET_STATUS: services.GET_STATUS_SCHEMA,
-    }
-    assert set(described) == set(ENGLISH["services"]) == set(schemas)
-    for name, schema in schemas.items():
+    described = {key: value for key, value in described.items() if not key.startswith(".")}
+    assert set(described) == set(ENGLISH["services"]) == set(actions)
+    for name, action in actions.items():
         texts = ENGLISH["services"][name]
         assert texts["name"]
         assert texts["description"]
+        schema = action.schema
+        assert isinstance(schema, probatio.Schema)
         expected = fields(schema)
-        assert set(texts.get("fields", {})) == expected
-        assert set((described[name] or {}).get("fields", {})) == expected
+        assert set(texts.get("fields", {})) == expected, name
+        assert set((described[name] or {}).get("fields", {})) == expected, name
+        for field in texts.get("fields", {}).values():
+            assert set(field) == {"name", "description"}
+
+
+@pytest.mark.parametrize("kind", ["triggers", "conditions"])
+def test_triggers_and_conditions(kind: str) -> None:
+    """Every trigger and condition is described, and each of its fields."""
+    described = load_yaml_dict(str(INTEGRATION / f"{kind}.yaml"))
+    described = {key: value for key, value in described.items() if not key.startswith(".")}
+    assert set(described) == set(ENGLISH[kind]) == set(ICONS[kind])
+    for name, texts in ENGLISH[kind].items():
+        assert texts["name"]
+        assert texts["description"]
+        assert set(texts.get("fields", {})) == set((described[name] or {}).get("fields", {}))
         for field in texts.get("fields", {}).values():
             assert set(field) == {"name", "description"}
 
