@@ -5,6 +5,7 @@ when only a permission changes, and binds a new port before it gives up the old 
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, fields
@@ -19,6 +20,7 @@ from .admission import (
     DEFAULT_ALLOWED_NETWORKS,
     AdmissionLog,
     Gate,
+    IPAddress,
     IPNetwork,
     Rejection,
     is_in,
@@ -147,9 +149,9 @@ class VirtualNode:
         """
         async with self._swap:
             self.options = options
+            self.bind_error = None
             await self._stop_retry()
             if not self._started or not options.enabled:
-                self.bind_error = None
                 await self._close_listener()
                 await self._close_clients("virtual node disabled")
             else:
@@ -193,7 +195,6 @@ class VirtualNode:
     async def _listen(self) -> None:
         wanted = (self.options.bind_address, self.options.port)
         if self._server is not None and self._bound == wanted:
-            self.bind_error = None
             return
         if self.bind_error is None:
             _LOGGER.info("Starting virtual node server on port %s (%s)", wanted[1], self._name)
@@ -261,14 +262,12 @@ class VirtualNode:
             raise
 
     async def _bind_again(self) -> None:
-        while True:
-            await asyncio.sleep(BIND_RETRY)
-            async with self._swap:
-                self._retry = None
-                await self._listen()
-            self._on_change()
-            # A failed attempt has left the next one to a new task.
-            return
+        """Try once more; where that fails too, the next attempt is a new task's."""
+        await asyncio.sleep(BIND_RETRY)
+        async with self._swap:
+            self._retry = None
+            await self._listen()
+        self._on_change()
 
     async def _stop_retry(self) -> None:
         retry, self._retry = self._retry, None
@@ -322,9 +321,25 @@ class VirtualNode:
             return Rejection.NETWORK
         max_clients = self.options.max_clients
         rejection = self._gate.attempt(client.address, max_clients, time.monotonic())
-        if rejection is None and len(self._clients) >= max_clients:
+        if rejection is None and not self._has_room(client.address, max_clients):
             return Rejection.TOO_MANY_CLIENTS
         return rejection
+
+    def _has_room(self, address: IPAddress, max_clients: int) -> bool:
+        """Return whether there is room, made at need: no address keeps all the others out."""
+        present = [client for client in self._clients.values() if client.is_open]
+        if len(present) < max_clients:
+            return True
+        counts = Counter(client.address for client in present)
+        greediest, count = counts.most_common(1)[0]
+        if count <= counts[address] + 1:
+            return False
+        quietest = min(
+            (client for client in present if client.address == greediest),
+            key=lambda client: client.last_received,
+        )
+        quietest.abort("makes room for another address")
+        return True
 
     def _note_rejection(self, client: Client, rejection: Rejection) -> None:
         if self.admission_log.note(client.address, rejection):
