@@ -13,7 +13,6 @@ import pytest
 
 from custom_components.meshmonitor.const import DOMAIN
 from custom_components.meshmonitor.coordinator import MeshMonitorCoordinator
-from custom_components.meshmonitor.targets import node_identifier
 from tests.ha import make_entry, node_id, set_up, wait_until
 from tests.simulators.meshtastic_config import NodeConfig
 from tests.simulators.meshtastic_mesh import PORTS, Peer
@@ -65,7 +64,7 @@ def make_device(
     """Return a device for a node of the mesh."""
     return dr.async_get(hass).async_get_or_create(
         config_entry_id=coordinator.entry.entry_id,
-        identifiers={node_identifier(coordinator.unique_id, node)},
+        identifiers={(DOMAIN, f"{coordinator.unique_id}_{node}")},
         name=f"Device of {node}",
     )
 

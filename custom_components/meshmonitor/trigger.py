@@ -139,7 +139,7 @@ class MessageReceivedTrigger(MeshTrigger):
             _allows(options[CONF_ORIGIN], data["origin"])
             and _allows(options[CONF_KIND], data["kind"])
             and _allows(options[CONF_SENDER], data["sender_id"], data["sender_name"])
-            and _allows(options[CONF_CHANNEL], data["channel"], data["channel_name"])
+            and _allows(options[CONF_CHANNEL], *_channel(data))
             and _fits(options[CONF_TEXT], data["text"])
         )
 
@@ -215,6 +215,11 @@ class DeliveryFailedTrigger(MeshTrigger):
                 run_action(dict(data), f"message to {recipient} not delivered")
 
         return async_dispatcher_connect(self._hass, SIGNAL_DELIVERY_FAILED, delivery_failed)
+
+
+def _channel(data: dict[str, Any]) -> tuple[object, ...]:
+    """Return index and name of a message's channel; direct messages are on none."""
+    return () if data["recipient_id"] is not None else (data["channel"], data["channel_name"])
 
 
 def _allows(wanted: list[str], *values: object) -> bool:
