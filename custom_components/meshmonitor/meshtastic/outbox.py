@@ -202,6 +202,7 @@ class Outbox:
         for earlier in proven:
             # All of them before anybody is told: who is told may send at once.
             del self._in_flight[earlier]
+            self._pacer.reported(earlier, self._clock())
         for outgoing in [self._known[known] for known in proven if known in self._known]:
             if outgoing.packet_id != packet_id or result in _ACCEPTED:
                 self._taken(outgoing)
@@ -225,8 +226,10 @@ class Outbox:
         if outgoing.state is DeliveryState.QUEUED:
             # It may wait for its repetition, which is needless now.
             self._pacer.remove(packet_id)
-        if self._in_flight.pop(packet_id, None) is not None and not error:
-            self._taken(outgoing)
+        if self._in_flight.pop(packet_id, None) is not None:
+            self._pacer.reported(packet_id, self._clock())
+            if not error:
+                self._taken(outgoing)
         if error:
             outgoing.error = error
             self._change(outgoing, DeliveryState.FAILED, by_mesh=True)
@@ -261,6 +264,7 @@ class Outbox:
         if parcel.packet_id:
             parcel.attempts += 1
             self._recent.append(parcel.packet_id)
+            self._pacer.await_report(parcel)
             self._in_flight[parcel.packet_id] = _InFlight(parcel, now)
 
     def _retry_unanswered(self, now: float) -> None:
@@ -270,6 +274,7 @@ class Outbox:
         for flight in late:
             # All of them before anybody is told: who is told may send at once.
             del self._in_flight[flight.parcel.packet_id]
+            self._pacer.reported(flight.parcel.packet_id, now)
         for parcel in [flight.parcel for flight in reversed(late)]:
             if parcel.attempts < MAX_ATTEMPTS:
                 self.counters["retried"] += 1

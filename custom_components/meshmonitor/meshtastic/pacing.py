@@ -27,7 +27,7 @@ WINDOWS: Final[Mapping[int, float]] = {
 }
 """Seconds from one accepted packet of a port number to the next."""
 WINDOW_MARGIN: Final = 0.25
-"""The radio measures at its end of a network whose delay varies."""
+"""The radio measures by a clock of its own."""
 LEAST_GAP: Final = 0.010
 """Seconds between any two packets."""
 
@@ -103,6 +103,7 @@ class Pacer:
         self._queued = 0
         self._by_port: Counter[int] = Counter()
         self._last_by_port: dict[int, float] = {}
+        self._unreported: dict[int, int] = {}
         self._last_sent = float("-inf")
         self._free = QUEUE_LENGTH
         self._free_known_at = float("-inf")
@@ -124,7 +125,7 @@ class Pacer:
         window = WINDOWS.get(portnum)
         if window is None:
             return True
-        wait = max(self._window_left(portnum, now), 0.0)
+        wait = max(self._opens_in(portnum, now), 0.0)
         wait += self._by_port[portnum] * (window + WINDOW_MARGIN)
         return wait < PATIENCE.get(portnum, DEFAULT_PATIENCE)
 
@@ -209,11 +210,29 @@ class Pacer:
         self._free = free
         self._free_known_at = now
 
+    def await_report(self, parcel: Parcel) -> None:
+        """Let the window of what was sent count from its report on, `reported`.
+
+        A radio that reads late, because it transmits or its network was away, would otherwise read
+        two packets at once and drop the second.
+        """
+        if parcel.portnum in WINDOWS:
+            self._unreported[parcel.portnum] = parcel.packet_id
+
+    def reported(self, packet_id: int, now: float) -> None:
+        """The radio has taken a packet, or nothing more will be heard of it."""
+        for portnum, unreported in self._unreported.items():
+            if unreported == packet_id:
+                del self._unreported[portnum]
+                self._last_by_port[portnum] = now
+                return
+
     def session_started(self, now: float) -> None:
         """A new connection begins with an empty queue.
 
         The windows stay: firmware that keeps them over a connection would refuse without a word.
         """
+        self._unreported.clear()
         self.queue_status(QUEUE_LENGTH, now)
 
     def remove(self, packet_id: int) -> None:
@@ -234,6 +253,10 @@ class Pacer:
         return ready
 
     def _window_left(self, portnum: int, now: float) -> float:
+        return float("inf") if portnum in self._unreported else self._opens_in(portnum, now)
+
+    def _opens_in(self, portnum: int, now: float) -> float:
+        """Return after how many seconds a port's window opens if it counts already."""
         window = WINDOWS.get(portnum)
         last = self._last_by_port.get(portnum)
         if window is None or last is None:
