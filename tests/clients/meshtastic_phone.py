@@ -14,6 +14,8 @@ from typing import Final, Self, override
 from meshtastic.protobuf import admin_pb2, mesh_pb2, portnums_pb2
 
 BROADCAST: Final = 0xFFFFFFFF
+TIMEOUT: Final = 15.0
+"""Seconds after which something that ought to come is taken for missing, on a busy machine."""
 
 
 def frame(payload: bytes) -> bytes:
@@ -88,7 +90,7 @@ class MeshtasticPhone:
         self.closed = True
         self._news.set()
 
-    async def wait_for(self, predicate: Callable[[], object], timeout: float = 5.0) -> None:
+    async def wait_for(self, predicate: Callable[[], object], timeout: float = TIMEOUT) -> None:
         """Wait until something that came makes the predicate true.
 
         Raises `TimeoutError` when it stays false.
@@ -98,7 +100,7 @@ class MeshtasticPhone:
                 self._news.clear()
                 await self._news.wait()
 
-    async def wait_closed(self, timeout: float = 5.0) -> None:
+    async def wait_closed(self, timeout: float = TIMEOUT) -> None:
         """Wait until the node has ended the connection."""
         await self.wait_for(lambda: self.closed, timeout)
 
@@ -116,7 +118,7 @@ class MeshtasticPhone:
         """Send a message."""
         self.write(frame(to_radio.SerializeToString()))
 
-    async def want_config(self, nonce: int = 12345, timeout: float = 5.0) -> list[bytes]:
+    async def want_config(self, nonce: int = 12345, timeout: float = TIMEOUT) -> list[bytes]:
         """Do a handshake and return the payloads that came for it, the last one included."""
         start = len(self.payloads)
         self.send(mesh_pb2.ToRadio(want_config_id=nonce))
@@ -206,7 +208,7 @@ class MeshtasticPhone:
         )
 
     async def ask_admin(
-        self, message: admin_pb2.AdminMessage, to: int, timeout: float = 5.0
+        self, message: admin_pb2.AdminMessage, to: int, timeout: float = TIMEOUT
     ) -> admin_pb2.AdminMessage | int:
         """Send an administrative message; return the answer, or the routing error in its place."""
         packet_id = self.send_admin(message, to)
@@ -216,12 +218,14 @@ class MeshtasticPhone:
             return mesh_pb2.Routing.FromString(answer.payload).error_reason
         return admin_pb2.AdminMessage.FromString(answer.payload)
 
-    async def outcome(self, packet_id: int, timeout: float = 5.0) -> list[int]:
+    async def outcome(self, packet_id: int, timeout: float = TIMEOUT) -> list[int]:
         """Wait for an acknowledgement or refusal of a packet, and return all that came of it."""
         await self.wait_for(lambda: self.routing_errors(packet_id), timeout)
         return self.routing_errors(packet_id)
 
-    async def wait_for_payload(self, portnum: int, payload: bytes, timeout: float = 5.0) -> None:
+    async def wait_for_payload(
+        self, portnum: int, payload: bytes, timeout: float = TIMEOUT
+    ) -> None:
         """Wait for a packet of that port number with that payload."""
         await self.wait_for(
             lambda: any(p.decoded.payload == payload for p in self.packets(portnum)), timeout

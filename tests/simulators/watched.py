@@ -14,7 +14,7 @@ class Watched:
         """How often things happened that a test may want to know of, by name."""
         self._waiters: list[asyncio.Future[None]] = []
 
-    async def wait_for(self, predicate: Callable[[], object], timeout: float = 5.0) -> None:
+    async def wait_for(self, predicate: Callable[[], object], timeout: float = 15.0) -> None:
         """Wait until `predicate` is true; it is tried again whenever something happens here.
 
         Raises `TimeoutError`, with the counters, after `timeout` seconds.

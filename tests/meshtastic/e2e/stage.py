@@ -2,6 +2,8 @@
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
+import random
 import socket
 from typing import Final
 
@@ -13,20 +15,23 @@ from custom_components.meshmonitor.mesh.transport import Endpoint
 from custom_components.meshmonitor.meshtastic.options import MeshtasticVirtualNodeOptions
 from custom_components.meshmonitor.meshtastic.session import HEARTBEAT_INTERVAL
 from custom_components.meshmonitor.meshtastic.source import MeshtasticSource
-from tests.clients.meshtastic_phone import MeshtasticPhone
+from tests.clients.meshtastic_phone import TIMEOUT, MeshtasticPhone
 from tests.simulators.meshtastic_node import SimulatedNode
 
 PORT: Final = portnums_pb2.PortNum
-TIMEOUT: Final = 10.0
-"""Seconds after which something that ought to happen is taken for missing."""
 
 
 def free_port() -> int:
-    """Return a TCP port that nobody listens at."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """Return a TCP port that nobody listens at.
+
+    It is not one of those that systems hand out by themselves, so that no other program's next
+    connection takes it before the test does.
+    """
+    while True:
+        port = random.randint(10_000, 30_000)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("", port))
+            return port
 
 
 class Served:

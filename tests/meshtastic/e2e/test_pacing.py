@@ -91,6 +91,17 @@ async def test_the_second_of_a_kind_waits_and_is_not_refused(stage: Stage, portn
     assert first.notifications() == second.notifications() == []
 
 
+async def test_a_radio_that_reads_late_does_not_get_two_at_once(open_stage: OpenStage) -> None:
+    """It measures from when it has read a packet, which may be long after that was sent."""
+    stage = await open_stage(NodeConfig(poll_interval=0.6))
+    phones = [await stage.phone() for _ in range(3)]
+    ids = [phone.send_text(f"text {number}") for number, phone in enumerate(phones)]
+    for phone, packet_id in zip(phones, ids, strict=True):
+        assert await phone.outcome(packet_id, 10) == [0]
+    assert len(stage.node.texts()) == 3
+    assert not _limited(stage)
+
+
 async def test_home_assistant_shares_the_limits(stage: Stage) -> None:
     """Home assistant shares the limits."""
     phone = await stage.phone()
