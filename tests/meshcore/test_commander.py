@@ -12,6 +12,7 @@ from custom_components.meshmonitor.meshcore.commander import (
     Done,
     Job,
     Outcome,
+    Overheard,
     Pushed,
     ResetLink,
     StreamBegun,
@@ -80,7 +81,7 @@ def test_the_answer_goes_to_who_asked() -> None:
     assert second.replies == [b"\x01\x01"]
 
 
-@pytest.mark.parametrize("frame", [b"\x09\0\0\0\0", b"\x00", CONTACT, b"\x0a", b"\x10" + bytes(20)])
+@pytest.mark.parametrize("frame", [b"\x09\0\0\0\0", b"\x00", CONTACT, b"\x0a"])
 def test_what_answers_nothing_is_absorbed(frame: bytes) -> None:
     """Other interfaces' answers, heartbeats of other firmware."""
     commander = up()
@@ -90,6 +91,16 @@ def test_what_answers_nothing_is_absorbed(frame: bytes) -> None:
     assert commander.frame_received(frame, 0) == []
     assert commander.counters.absorbed == 2
     assert ended(commander.frame_received(b"\x0c\0\0", 0)) == [waiting]
+
+
+@pytest.mark.parametrize("code", [7, 8, 16, 17, 27])
+def test_messages_for_another_interface_are_messages(code: int) -> None:
+    """They have left the radio's queue, so nobody else would tell us of them."""
+    commander = up()
+    frame = bytes([code]) + bytes(20)
+    assert commander.frame_received(frame, 0) == [Overheard(frame)]
+    commander.submit(job(b"\x14"), 0)
+    assert commander.frame_received(frame, 0) == [Overheard(frame)]
 
 
 def test_sync_takes_any_kind_of_message() -> None:

@@ -214,10 +214,16 @@ class Mesh:
             kinds = {
                 1: status_blob(peer.millivolts),
                 3: telemetry_blob(peer),
-                NEIGHBOUR_REQUEST: b"\x00\x00\x00\x00",
+                NEIGHBOUR_REQUEST: self._neighbours(peer, data[6] if len(data) > 6 else 4),
             }
             return kinds.get(data[0])
         return b"\x01\x02" + data
+
+    def _neighbours(self, peer: Peer, size: int) -> bytes:
+        """Return whom a peer hears: all others, by a prefix of this size, and how well."""
+        others = [other for other in self.peers.values() if other is not peer]
+        entries = (other.key[:size] + (60).to_bytes(4, "little") + b"\xec" for other in others)
+        return struct.pack("<HH", len(others), len(others)) + b"".join(entries)
 
 
 def status_blob(millivolts: int, *, size: int = 56) -> bytes:

@@ -18,7 +18,7 @@ from enum import StrEnum
 from typing import Final
 
 from .codes import OK_FRAME, PUSH_BIT, Cmd, Push, Resp
-from .commands import COMMANDS, Command, Slot, is_self_telemetry
+from .commands import COMMANDS, INBOX_CODES, Command, Slot, is_self_telemetry
 from .frames import FrameError, Sent
 from .leases import Leases
 from .mirror import READ_SELF
@@ -103,6 +103,13 @@ class Pushed:
 
 
 @dataclass(frozen=True, slots=True)
+class Overheard:
+    """An app at another interface of the device fetched a message: it is in no queue now."""
+
+    frame: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class StreamBegun:
     """The device begins to send its contacts."""
 
@@ -112,7 +119,7 @@ class ResetLink:
     """The device does not answer at all; the connection must be opened anew."""
 
 
-type Action = Write | Done | Pushed | StreamBegun | ResetLink
+type Action = Write | Done | Pushed | Overheard | StreamBegun | ResetLink
 
 
 @dataclass(slots=True)
@@ -212,6 +219,8 @@ class Commander:
             self._resync_deadline = None
             return self._next(now)
         if self._current is None or not _answers(self._current, frame, self._setting_scope):
+            if frame[0] in INBOX_CODES:
+                return [Overheard(frame)]
             self.counters.absorbed += 1
             return []
         return self._answered(frame, now)

@@ -10,7 +10,18 @@ from ..mesh.link import Link
 from ..mesh.model import LinkStatus
 from ..mesh.transport import Endpoint
 from .codes import Cmd, Push, Resp
-from .commander import Action, Commander, Done, Job, Outcome, Pushed, ResetLink, StreamBegun, Write
+from .commander import (
+    Action,
+    Commander,
+    Done,
+    Job,
+    Outcome,
+    Overheard,
+    Pushed,
+    ResetLink,
+    StreamBegun,
+    Write,
+)
 from .frames import FrameError
 from .framing import DeviceStreamDecoder, to_device
 from .inbox import is_message
@@ -171,6 +182,8 @@ class Radio:
                 self.link.write(to_device(frame))
             case Pushed(frame):
                 self._pushed(action)
+            case Overheard(frame):
+                self._listener.message(frame)
             case StreamBegun():
                 self._mirror.contacts.begin_read()
             case ResetLink():

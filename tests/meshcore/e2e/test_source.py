@@ -188,6 +188,8 @@ async def test_requests(stage: Stage, radio: SimulatedCompanion) -> None:
     assert position.altitude == 432.1
     assert isinstance(neighbors, NeighborList)
     assert neighbors.node_id == ridge
+    heard = {hop.node_id: hop.snr for hop in neighbors.neighbors}
+    assert heard == {key.hex(): -5.0 for key in radio.mesh.peers if key.hex() != ridge}
     assert isinstance(trace, Traceroute)
     assert [hop.node_id for hop in trace.towards] == [ridge]
     assert isinstance(discovery, Traceroute)

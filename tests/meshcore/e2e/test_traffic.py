@@ -387,3 +387,30 @@ async def test_signing_is_exclusive(radio: SimulatedCompanion, open_stage: OpenS
     signature = await first.ask(b"\x23")
     assert (signature[0], len(signature)) == (20, 65)
     assert (await second.take())[0][0] == 19
+
+
+async def test_a_message_that_another_interface_fetched(
+    stage: Stage, radio: SimulatedCompanion
+) -> None:
+    """Firmware with several interfaces sends every answer to all of them."""
+    app = await stage.app()
+    radio.inject(
+        b"\x10\x20\0\0" + radio.mesh.peer("Bravo").key[:6] + b"\x01\x00" + bytes(4) + b"hi"
+    )
+    await app.push(0x83)
+    assert [frame[16:] for frame in await app.drain()] == [b"hi"]
+
+
+async def test_the_radio_is_looked_after(
+    radio: SimulatedCompanion, open_stage: OpenStage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its queue, battery and clock are looked at from time to time, also where no push came."""
+    for name in ("COLLECT_INTERVAL", "FIGURES_INTERVAL", "CLOCK_INTERVAL", "_TICK"):
+        monkeypatch.setattr(f"custom_components.meshmonitor.meshcore.radio.{name}", 0.05)
+    stage = await open_stage(radio)
+    radio.device.battery_mv = 3700
+    radio.device.inbox.put(b"\x08\x00\x01\x00" + bytes(4) + b"Bravo: without a push")
+    await stage.until(lambda: stage.of_kind(MessageReceived))
+    own = radio.device.settings.public_key.hex()
+    await stage.until(lambda: stage.source.nodes[own].telemetry["device"].values["voltage"] == 3.7)
+    await radio.wait_for(lambda: len(radio.commands(5)) > 2)
