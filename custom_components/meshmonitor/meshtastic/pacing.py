@@ -164,7 +164,9 @@ class Pacer:
         if best.portnum in WINDOWS:
             self._last_by_port[best.portnum] = now
         self._last_sent = now
-        self._free -= 1
+        if best.packet_id:
+            # What is no packet takes no place in the radio's queue, and is never reported on.
+            self._free -= 1
         return best
 
     def next_due(self, now: float, *, can_send: bool) -> float | None:

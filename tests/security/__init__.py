@@ -1,0 +1,1 @@
+"""What nobody may do and what nobody may see, tried over real sockets against simulated radios."""
