@@ -80,14 +80,15 @@ def test_the_device_is_known_after_contacts_and_channels() -> None:
     reader = begun()
     answer(reader, b"\x09" + int(WALL).to_bytes(4, "little"))
     answer(reader, b"\x02" + bytes(4), b"\x04" + bytes(4))
+    states = []
     for index in range(40):
-        assert not reader.is_known
+        states.append(reader.is_known)
         answer(reader, bytes((18, index)) + bytes(48))
-    assert reader.is_known
+    states.append(reader.is_known)
+    assert states == [False] * 40 + [True]
     assert b"\x14" in rest(reader)
     reader.end()
-    assert not reader.is_known
-    assert reader.next(0) is None
+    assert (reader.is_known, reader.next(0)) == (False, None)
 
 
 def test_older_firmware_is_not_asked_for_what_it_does_not_have() -> None:
