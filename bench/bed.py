@@ -9,7 +9,7 @@ import time
 
 from .dialects import DIALECTS
 from .figures import BARE, DIRECT, OURS
-from .load import Handshake, learn
+from .load import Handshake, LoadClient, arrive_together, learn
 from .worker import Worker
 
 
@@ -106,7 +106,34 @@ async def make_bed() -> AsyncIterator[Bed]:
         yield Bed(radios, ours, bare)
 
 
-async def gone(radios: Worker, radio: int) -> None:
+type Audience = dict[str, list[LoadClient]]
+"""Clients that have read everything, by the name of their subject."""
+
+
+@asynccontextmanager
+async def audience(site: Site, size: int) -> AsyncIterator[Audience]:
+    """Give our server and the bare reference so many clients, and the radio itself one."""
+    clients: Audience = {}
+    try:
+        for subject in site.subjects:
+            handshake = subject.handshake
+            if subject.name != BARE:
+                # Traffic changes what is known of the mesh.
+                handshake = await learn(subject.port, handshake.dialect)
+            if subject.name == DIRECT:
+                await _gone(site.radios, subject.radio)
+            count = 1 if subject.name == DIRECT else size
+            arrivals = await arrive_together(subject.port, handshake, count)
+            clients[subject.name] = [arrival.client for arrival in arrivals]
+        yield clients
+    finally:
+        for group in clients.values():
+            for client in group:
+                client.close()
+        await _gone(site.radios, site.subject(DIRECT).radio)
+
+
+async def _gone(radios: Worker, radio: int) -> None:
     """Wait until a radio's one connection is free again."""
     deadline = time.monotonic() + 5
     while await radios.ask("is_connected", radio=radio):

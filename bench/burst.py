@@ -3,10 +3,9 @@
 import asyncio
 from collections import defaultdict
 
-from .bed import Site, Subject
+from .bed import Site, Subject, audience
 from .figures import DIRECT, Report
-from .latency import dismiss
-from .load import LoadClient, LoadError, arrive_together
+from .load import LoadClient, LoadError
 from .plan import Plan
 
 SCENARIO = "Burst"
@@ -16,23 +15,18 @@ KINDS = ("position", "telemetry", "node_info")
 
 async def measure(report: Report, plan: Plan, site: Site, case: str) -> None:
     """Fire bursts of texts at audiences of each size, for each subject in turn."""
-    for audience in plan.audiences:
-        clients: dict[str, list[LoadClient]] = {}
-        for subject in site.subjects:
-            count = 1 if subject.name == DIRECT else audience
-            arrivals = await arrive_together(subject.port, subject.handshake, count)
-            clients[subject.name] = [arrival.client for arrival in arrivals]
+    for size in plan.audiences:
         seconds: defaultdict[str, list[float]] = defaultdict(list)
         cpu: defaultdict[str, list[float]] = defaultdict(list)
-        for _ in range(plan.burst_rounds):
-            for subject in site.subjects:
-                group = clients[subject.name]
-                took, used = await _fire(site, subject, group, plan.burst)
-                seconds[subject.name].append(took * 1e3)
-                if subject.name != DIRECT:
-                    cpu[subject.name].append(used * 1e6 / plan.burst / audience)
-        await dismiss(site, clients)
-        of = f"{case}, {plan.burst} texts to {audience} clients"
+        async with audience(site, size) as clients:
+            for _ in range(plan.burst_rounds):
+                for subject in site.subjects:
+                    group = clients[subject.name]
+                    took, used = await _fire(site, subject, group, plan.burst)
+                    seconds[subject.name].append(took * 1e3)
+                    if subject.name != DIRECT:
+                        cpu[subject.name].append(used * 1e6 / plan.burst / size)
+        of = f"{case}, {plan.burst} packets to {size} clients"
         report.add(SCENARIO, of, "all have all", "ms", **seconds)
         rate = {
             who: [plan.burst / took * 1e3 for took in rounds] for who, rounds in seconds.items()

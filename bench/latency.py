@@ -6,9 +6,9 @@ from collections.abc import Sequence
 import time
 
 from . import packets
-from .bed import Site, Subject, gone
-from .figures import DIRECT, Report, percentile
-from .load import LoadClient, LoadError, arrive_together
+from .bed import Audience, Site, Subject, audience
+from .figures import Report, percentile
+from .load import LoadError
 from .plan import Plan
 
 TO_CLIENTS = "Latency, radio to clients"
@@ -18,37 +18,14 @@ _PARTS = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
 
 async def measure(report: Report, plan: Plan, site: Site, case: str) -> None:
     """Measure both ways, for each number of listeners."""
-    for audience in plan.audiences:
-        clients = await _audience(site, audience)
-        of = f"{case}, {audience} clients"
-        try:
+    for size in plan.audiences:
+        of = f"{case}, {size} clients"
+        async with audience(site, size) as clients:
             await _to_clients(report, plan, site, clients, of)
             await _to_radio(report, plan, site, clients, of)
-        finally:
-            await dismiss(site, clients)
 
 
-async def _audience(site: Site, size: int) -> dict[str, list[LoadClient]]:
-    clients: dict[str, list[LoadClient]] = {}
-    for subject in site.subjects:
-        count = 1 if subject.name == DIRECT else size
-        arrivals = await arrive_together(subject.port, subject.handshake, count)
-        clients[subject.name] = [arrival.client for arrival in arrivals]
-    return clients
-
-
-async def dismiss(site: Site, clients: dict[str, list[LoadClient]]) -> None:
-    """Let clients go; a radio's one place is free again afterwards."""
-    for group in clients.values():
-        for client in group:
-            client.close()
-    if DIRECT in clients:
-        await gone(site.radios, site.subject(DIRECT).radio)
-
-
-async def _to_clients(
-    report: Report, plan: Plan, site: Site, clients: dict[str, list[LoadClient]], of: str
-) -> None:
+async def _to_clients(report: Report, plan: Plan, site: Site, clients: Audience, of: str) -> None:
     """Send from all radios in turn, so that all subjects meet the same machine."""
     found: dict[str, defaultdict[str, list[float]]] = {part: defaultdict(list) for part in _PARTS}
     for _ in range(plan.latency_rounds):
@@ -75,9 +52,7 @@ async def _to_clients(
         report.add(TO_CLIENTS, of, part, "ms", **rounds)
 
 
-async def _to_radio(
-    report: Report, plan: Plan, site: Site, clients: dict[str, list[LoadClient]], of: str
-) -> None:
+async def _to_radio(report: Report, plan: Plan, site: Site, clients: Audience, of: str) -> None:
     """Send from the clients of all subjects in turn, all clients of a subject alternately."""
     found: dict[str, defaultdict[str, list[float]]] = {part: defaultdict(list) for part in _PARTS}
     for _ in range(plan.latency_rounds):
@@ -92,9 +67,7 @@ async def _to_radio(
         report.add(TO_RADIO, of, part, "ms", **rounds)
 
 
-async def _talk(
-    plan: Plan, subjects: Sequence[Subject], clients: dict[str, list[LoadClient]]
-) -> None:
+async def _talk(plan: Plan, subjects: Sequence[Subject], clients: Audience) -> None:
     begun = time.monotonic()
     for number in range(plan.latency_packets):
         for place, subject in enumerate(subjects):

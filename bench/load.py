@@ -7,10 +7,10 @@ import socket
 import time
 from typing import Final, override
 
-from .dialects import Dialect
+from .dialects import Dialect, Step
 
 HOST: Final = "127.0.0.1"
-PATIENCE: Final = 60.0
+PATIENCE: Final = 20.0
 
 
 class LoadError(Exception):
@@ -46,15 +46,15 @@ class LoadClient(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self.chunks.append((time.monotonic_ns(), data))
         self.size += len(data)
-        if self._reached is not None and self.size >= self._goal:
-            self._reached.set_result(None)
-            self._reached = None
+        reached = self._reached
+        if reached is not None and self.size >= self._goal and not reached.done():
+            reached.set_result(None)
 
     @override
     def connection_lost(self, exc: Exception | None) -> None:
-        if self._reached is not None:
-            self._reached.set_exception(LoadError(f"closed after {self.size} bytes"))
-            self._reached = None
+        reached = self._reached
+        if reached is not None and not reached.done():
+            reached.set_exception(LoadError(f"closed after {self.size} bytes"))
 
     @property
     def data(self) -> bytes:
@@ -124,19 +124,19 @@ async def learn(port: int, dialect: Dialect) -> Handshake:
         for step in dialect.steps:
             client.forget()
             client.write(step.request)
-            answers.append(await _answer(client, dialect, step.ends))
+            answers.append(await _answer(client, step, dialect))
     finally:
         client.close()
     return Handshake(dialect, tuple(answers))
 
 
-async def _answer(client: LoadClient, dialect: Dialect, ends: object) -> bytes:
-    assert callable(ends)
+async def _answer(client: LoadClient, step: Step, dialect: Dialect) -> bytes:
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
-        frames, rest = dialect.cut(client.data)
-        if frames and not rest and ends(frames[-1][dialect.header :]):
-            return b"".join(frames)
+        frames, _ = dialect.cut(client.data)
+        for number, frame in enumerate(frames):
+            if step.ends(frame[dialect.header :]):
+                return b"".join(frames[: number + 1])
         await asyncio.sleep(0.01)
     raise LoadError(f"no answer to a {dialect.name} handshake")
 
@@ -163,7 +163,11 @@ async def arrive(port: int, handshake: Handshake) -> Arrival:
     """Connect and do a handshake."""
     begun = time.monotonic_ns()
     client = await connect(port)
-    await shake_hands(client, handshake)
+    try:
+        await shake_hands(client, handshake)
+    except BaseException:
+        client.close()
+        raise
     return Arrival(client, (client.chunks[-1][0] - begun) / 1e9)
 
 
@@ -173,8 +177,13 @@ async def arrive_together(port: int, handshake: Handshake, count: int) -> list[A
     Raises:
         LoadError: One of them did not get what it should.
     """
-    async with asyncio.timeout(PATIENCE):
-        arrivals = await asyncio.gather(*(arrive(port, handshake) for _ in range(count)))
+    arriving = [asyncio.create_task(arrive(port, handshake)) for _ in range(count)]
+    _, late = await asyncio.wait(arriving, timeout=PATIENCE)
+    for task in late:
+        task.cancel()
+    if late:
+        raise LoadError(f"{len(late)} of {count} clients got no whole answer in {PATIENCE:g} s")
+    arrivals = [task.result() for task in arriving]
     check(handshake, [arrival.client for arrival in arrivals])
     return arrivals
 
