@@ -12,7 +12,7 @@ from custom_components.meshmonitor.mesh.source import (
     ProblemChanged,
 )
 from custom_components.meshmonitor.meshtastic import wire
-from tests.clients.meshtastic_phone import MeshtasticPhone
+from tests.clients.meshtastic_phone import MeshtasticPhone, frame
 from tests.meshtastic.e2e.conftest import OpenStage
 from tests.meshtastic.e2e.stage import PORT, Stage
 from tests.simulators.meshtastic_config import NodeConfig
@@ -260,6 +260,65 @@ async def test_a_live_reading_replaces_the_stored_one(open_stage: OpenStage) -> 
         and telemetry_pb2.Telemetry.FromString(p.decoded.payload).HasField("device_metrics")
     ]
     assert found == [42]
+
+
+async def test_a_later_phone_reads_what_was_heard_since_the_dump(stage: Stage) -> None:
+    """Names, places, measurements and strangers, in the node infos of 2.7."""
+    peer, stranger = stage.node.peer(1), stage.node.mesh.add(0x12345678, "Newcomer", "NEW")
+    user = mesh_pb2.User()
+    user.CopyFrom(peer.user)
+    user.long_name = "Renamed"
+    await stage.node.send_node_info(peer.num, user)
+    await stage.node.send_node_info(stranger.num)
+    await stage.node.send_position(peer.num, mesh_pb2.Position(latitude_i=5, longitude_i=6))
+    metrics = telemetry_pb2.DeviceMetrics(battery_level=42)
+    await stage.node.send_telemetry(peer.num, telemetry_pb2.Telemetry(device_metrics=metrics))
+    first = await stage.phone()
+    await stage.settle()
+    dump = [mesh_pb2.FromRadio.FromString(payload) for payload in await first.want_config(3)]
+    nodes = {m.node_info.num: m.node_info for m in dump if m.HasField("node_info")}
+    info = nodes[peer.num]
+    assert info.user.long_name == "Renamed"
+    assert (info.position.latitude_i, info.position.longitude_i) == (5, 6)
+    assert info.device_metrics.battery_level == 42
+    assert info.snr == stage.node.state.nodes[peer.num].snr
+    assert nodes[stranger.num].user.long_name == "Newcomer"
+    assert [m.my_info.nodedb_count for m in dump if m.HasField("my_info")] == [len(nodes)]
+    # The order of the firmware stays: the own node second, strangers at the end.
+    kinds = [m.WhichOneof("payload_variant") for m in dump]
+    assert dump[kinds.index("node_info")].node_info.num == stage.own
+    assert len(stage.node.want_configs) == 1
+
+
+async def test_what_comes_amid_the_dump_is_traffic_and_is_never_replayed(
+    open_stage: OpenStage,
+) -> None:
+    """Only configuration is kept for later; the rest is delivered once."""
+    stage = await open_stage(NodeConfig(frame_delay=0.005), started=False)
+    await stage.source.start()
+    early = await stage.connect()
+    early.send(mesh_pb2.ToRadio(want_config_id=1))
+    await stage.node.wait_for(lambda: stage.node.want_configs)
+    await stage.until(lambda: any(link.frames_sent > 5 for link in stage.node._links()))
+    text = mesh_pb2.MeshPacket(to=0xFFFFFFFF, id=77)
+    setattr(text, "from", stage.node.peer(0).num)
+    text.decoded.portnum = PORT.TEXT_MESSAGE_APP
+    text.decoded.payload = b"amid the dump"
+    amid = [
+        mesh_pb2.FromRadio(packet=text),
+        mesh_pb2.FromRadio(clientNotification=mesh_pb2.ClientNotification(message="amid")),
+        mesh_pb2.FromRadio(queueStatus=mesh_pb2.QueueStatus(free=9, maxlen=16)),
+        mesh_pb2.FromRadio(log_record=mesh_pb2.LogRecord(message="amid")),
+    ]
+    await stage.node.send_junk(b"".join(frame(m.SerializeToString()) for m in amid))
+    await early.wait_for(lambda: early.texts() == ["amid the dump"])
+    kinds = [m.WhichOneof("payload_variant") for m in early.messages()]
+    assert kinds.index("config_complete_id") < kinds.index("packet")
+    await stage.until_ready()
+    later = await stage.connect()
+    dump = [mesh_pb2.FromRadio.FromString(payload) for payload in await later.want_config(1)]
+    traffic = {"packet", "clientNotification", "queueStatus", "log_record"}
+    assert not {m.WhichOneof("payload_variant") for m in dump} & traffic
 
 
 async def test_lock_state_and_log_records_are_passed_on(stage: Stage) -> None:

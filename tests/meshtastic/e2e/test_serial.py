@@ -8,7 +8,7 @@ from custom_components.meshmonitor.mesh.source import ProbeError, ProbeReason
 from custom_components.meshmonitor.mesh.transport import SerialEndpoint
 from custom_components.meshmonitor.meshtastic.probe import probe
 from tests.meshtastic.e2e.conftest import OpenStage
-from tests.meshtastic.e2e.stage import Stage
+from tests.meshtastic.e2e.stage import Served, Stage
 from tests.simulators.meshtastic_config import NodeConfig
 from tests.simulators.meshtastic_node import SimulatedNode
 
@@ -105,6 +105,21 @@ async def test_a_serial_radio_is_proved(serial_node: tuple[SimulatedNode, str]) 
     assert identity.name == node.config.long_name
     again = await probe(SerialEndpoint(device))
     assert again == identity
+
+
+async def test_a_radio_behind_a_network_adapter(socket_enabled: None, short_times: None) -> None:
+    """A ``socket://`` URL is a serial port that is elsewhere."""
+    async with SimulatedNode() as node:
+        served = Served(SerialEndpoint(f"socket://{node.host}:{node.port}"))
+        try:
+            await served.start()
+            phone = await served.phone()
+            assert await phone.outcome(phone.send_text("from afar")) == [0]
+            node.drop()
+            await served.until_ready(sessions=2)
+        finally:
+            await served.stop()
+    assert node.texts() == ["from afar"]
 
 
 async def test_a_port_without_a_radio_is_told(

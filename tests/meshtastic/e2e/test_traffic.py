@@ -191,6 +191,24 @@ async def test_frames_may_be_cut_anywhere(stage: Stage) -> None:
     await phone.wait_for(lambda: any(m.config_complete_id == 9 for m in phone.messages()))
 
 
+async def test_a_frame_whose_rest_never_comes_is_given_up(
+    open_stage: OpenStage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What stands inside of what was taken for its body is found."""
+    monkeypatch.setattr("custom_components.meshmonitor.mesh.virtual_node.TICK", 0.05)
+    package = "custom_components.meshmonitor.meshtastic"
+    monkeypatch.setattr(f"{package}.virtual_node.PARTIAL_FRAME_TIMEOUT", 0.1)
+    stage = await open_stage()
+    phone = await stage.connect()
+    phone.write(b"\x94\xc3\x00\xc8" + bytes(20))
+    await phone.want_config(4)
+    # The same from the radio's side.
+    monkeypatch.setattr(f"{package}.session.PARTIAL_FRAME_TIMEOUT", 0.1)
+    await stage.node.send_junk(b"\x94\xc3\x01\x00half")
+    await stage.node.say(stage.node.peer(0).num, "behind it")
+    await phone.wait_for(lambda: phone.texts() == ["behind it"])
+
+
 async def test_junk_of_the_radio_harms_nothing(
     stage: Stage, caplog: pytest.LogCaptureFixture
 ) -> None:
