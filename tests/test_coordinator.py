@@ -70,8 +70,13 @@ async def test_events_reach_whom_they_concern(hass: HomeAssistant, node: Simulat
 async def test_a_packet_writes_no_unconcerned_state(
     hass: HomeAssistant, node: SimulatedNode
 ) -> None:
-    """A telemetry packet changes no state of the radio's own entities."""
+    """A packet of a node changes no state of the radio's own entities, nor of another node's."""
     coordinator = await set_up(hass, make_entry(node))
+    # The first one brings it online, which the radio's figures show.
+    node_id = f"!{node.peer(3).num:08x}"
+    await node.send_node_info(node.peer(3).num)
+    await wait_until(lambda: coordinator.presence.is_online(node_id))
+    await hass.async_block_till_done()
     before = {state.entity_id: state.last_reported for state in hass.states.async_all()}
     heard: list[NodeChanged] = []
     coordinator.subscribe(NodeChanged, heard.append)

@@ -210,7 +210,7 @@ async def test_title_changes_nothing(hass: HomeAssistant, node: SimulatedNode) -
 
 
 @pytest.mark.parametrize(
-    "change", [{"options": {"nodes": {"mode": "all"}}}, {"data": {"host": "localhost"}}]
+    "change", [{"options": {"other": True}}, {"data": {"host": "localhost"}}]
 )
 async def test_other_changes_reload(
     hass: HomeAssistant, node: SimulatedNode, change: dict[str, Any]

@@ -1,9 +1,10 @@
 """MeshMonitor: LoRa mesh radios in Home Assistant, each shared with many apps at once."""
 
+from homeassistant.config_entries import ConfigEntryState
 from homeassistant.const import Platform
 from homeassistant.core import HomeAssistant
 from homeassistant.exceptions import ConfigEntryError
-from homeassistant.helpers import config_validation as cv
+from homeassistant.helpers import config_validation as cv, device_registry as dr
 from homeassistant.helpers.typing import ConfigType
 
 from .automation import async_publish
@@ -15,7 +16,14 @@ from .storage import SnapshotStore
 
 CONFIG_SCHEMA = cv.config_entry_only_config_schema(DOMAIN)
 
-PLATFORMS = [Platform.BINARY_SENSOR, Platform.EVENT, Platform.NOTIFY, Platform.SENSOR]
+PLATFORMS = [
+    Platform.BINARY_SENSOR,
+    Platform.BUTTON,
+    Platform.DEVICE_TRACKER,
+    Platform.EVENT,
+    Platform.NOTIFY,
+    Platform.SENSOR,
+]
 
 
 async def async_setup(hass: HomeAssistant, config: ConfigType) -> bool:
@@ -56,6 +64,13 @@ async def async_unload_entry(hass: HomeAssistant, entry: MeshMonitorConfigEntry)
 async def async_remove_entry(hass: HomeAssistant, entry: MeshMonitorConfigEntry) -> None:
     """Forget what was kept of a source."""
     await SnapshotStore(hass, entry.entry_id).async_remove()
+
+
+async def async_remove_config_entry_device(
+    hass: HomeAssistant, entry: MeshMonitorConfigEntry, device: dr.AnyDeviceEntry
+) -> bool:
+    """Let the owner delete the device of a node, but not that of the radio or of a part of it."""
+    return entry.state is ConfigEntryState.LOADED and entry.runtime_data.devices.may_delete(device)
 
 
 async def _async_entry_updated(hass: HomeAssistant, entry: MeshMonitorConfigEntry) -> None:

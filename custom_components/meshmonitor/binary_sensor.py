@@ -1,8 +1,9 @@
-"""Whether the radio is connected, and whether its virtual node serves."""
+"""Yes or no about a source, and about the nodes of its mesh."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, override
+from functools import partial
+from typing import Any, Final, override
 
 from homeassistant.components.binary_sensor import BinarySensorEntity, BinarySensorEntityDescription
 from homeassistant.components.binary_sensor.const import BinarySensorDeviceClass
@@ -10,46 +11,87 @@ from homeassistant.const import EntityCategory
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
-from .coordinator import CoordinatorEvent, MeshMonitorConfigEntry, MeshMonitorCoordinator
+from .coordinator import (
+    AvailabilityChanged,
+    CoordinatorEvent,
+    MeshMonitorConfigEntry,
+    MeshMonitorCoordinator,
+)
+from .detections import async_follow_detections
 from .entity import GatewayEntity, MeshMonitorEntity, VirtualNodeEntity
-from .mesh.source import LinkChanged, MeshSource, VirtualNodeChanged
+from .mesh.model import Node
+from .mesh.source import LinkChanged, MeshSource, Problem, ProblemChanged, VirtualNodeChanged
+from .node_entity import NodeEntity, NodeEntityOffer, async_follow_nodes
+from .presence import PresenceChanged
 
 PARALLEL_UPDATES = 0
 
+_EXTERNAL_POWER: Final = 100
+"""A battery level above this says that external power is there (Meshtastic `telemetry.proto`)."""
+
 
 @dataclass(frozen=True, kw_only=True)
-class MeshMonitorBinarySensorDescription(BinarySensorEntityDescription):
+class SourceBinarySensorDescription(BinarySensorEntityDescription):
     """A yes or no about a source."""
 
-    is_on_fn: Callable[[MeshSource], bool]
-    attributes_fn: Callable[[MeshSource], Mapping[str, Any]]
+    is_on_fn: Callable[[MeshMonitorCoordinator], bool]
+    attributes_fn: Callable[[MeshSource], Mapping[str, Any]] | None = None
     update_on: type[CoordinatorEvent]
 
 
-LINK = MeshMonitorBinarySensorDescription(
+LINK: Final = SourceBinarySensorDescription(
     key="link",
     translation_key="link",
     device_class=BinarySensorDeviceClass.CONNECTIVITY,
     entity_category=EntityCategory.DIAGNOSTIC,
-    is_on_fn=lambda source: source.link.is_ready,
+    is_on_fn=lambda coordinator: coordinator.source.link.is_ready,
     attributes_fn=lambda source: {
         "link_state": source.link.state.value,
         "last_error": source.link.last_error,
     },
     update_on=LinkChanged,
 )
-VIRTUAL_NODE = MeshMonitorBinarySensorDescription(
+PROBLEMS: Final = (
+    SourceBinarySensorDescription(
+        key="link_contended",
+        translation_key="link_contended",
+        device_class=BinarySensorDeviceClass.PROBLEM,
+        entity_category=EntityCategory.DIAGNOSTIC,
+        is_on_fn=lambda coordinator: Problem.CONTENDED in coordinator.problems,
+        update_on=ProblemChanged,
+    ),
+    SourceBinarySensorDescription(
+        key="identity_changed",
+        translation_key="identity_changed",
+        device_class=BinarySensorDeviceClass.PROBLEM,
+        entity_category=EntityCategory.DIAGNOSTIC,
+        is_on_fn=lambda coordinator: Problem.OTHER_IDENTITY in coordinator.problems,
+        update_on=ProblemChanged,
+    ),
+)
+VIRTUAL_NODE: Final = SourceBinarySensorDescription(
     key="virtual_node",
     translation_key="virtual_node",
     name=None,
     device_class=BinarySensorDeviceClass.CONNECTIVITY,
     entity_category=EntityCategory.DIAGNOSTIC,
-    is_on_fn=lambda source: source.virtual_node.is_running,
+    is_on_fn=lambda coordinator: coordinator.source.virtual_node.is_running,
     attributes_fn=lambda source: {
         "port": source.virtual_node.status.port,
         "last_error": source.virtual_node.bind_error,
     },
     update_on=VirtualNodeChanged,
+)
+ONLINE: Final = BinarySensorEntityDescription(
+    key="online",
+    translation_key="online",
+    device_class=BinarySensorDeviceClass.CONNECTIVITY,
+)
+POWERED: Final = BinarySensorEntityDescription(
+    key="powered",
+    translation_key="powered",
+    device_class=BinarySensorDeviceClass.PLUG,
+    entity_category=EntityCategory.DIAGNOSTIC,
 )
 
 
@@ -58,26 +100,39 @@ async def async_setup_entry(
     entry: MeshMonitorConfigEntry,
     async_add_entities: AddConfigEntryEntitiesCallback,
 ) -> None:
-    """Set up the binary sensors of a source."""
+    """Set up the binary sensors of a source and of its nodes, also of those that come later."""
     coordinator = entry.runtime_data
     async_add_entities(
         [
-            LinkBinarySensor(coordinator, LINK),
+            *(GatewayBinarySensor(coordinator, description) for description in (LINK, *PROBLEMS)),
             VirtualNodeBinarySensor(coordinator, VIRTUAL_NODE),
         ]
     )
+
+    def offers(node: Node) -> Iterator[NodeEntityOffer]:
+        if not node.is_own:
+            yield ONLINE.key, partial(OnlineBinarySensor, coordinator, node.node_id)
+        if _battery_level(node) is not None:
+            yield POWERED.key, partial(PoweredBinarySensor, coordinator, node.node_id)
+
+    async_follow_nodes(entry, async_add_entities, offers)
+    async_follow_detections(entry, async_add_entities)
+
+
+def _battery_level(node: Node) -> float | None:
+    device = node.telemetry.get("device")
+    level = None if device is None else device.values.get("battery_level")
+    return None if level is None else float(level)
 
 
 class _SourceBinarySensor(MeshMonitorEntity, BinarySensorEntity):
     """A binary sensor that reads from the source."""
 
-    entity_description: MeshMonitorBinarySensorDescription
+    entity_description: SourceBinarySensorDescription
     _unrecorded_attributes = frozenset({"link_state", "last_error"})
 
     def __init__(
-        self,
-        coordinator: MeshMonitorCoordinator,
-        description: MeshMonitorBinarySensorDescription,
+        self, coordinator: MeshMonitorCoordinator, description: SourceBinarySensorDescription
     ) -> None:
         """Prepare the binary sensor."""
         super().__init__(coordinator, description.key, description.update_on)
@@ -93,18 +148,62 @@ class _SourceBinarySensor(MeshMonitorEntity, BinarySensorEntity):
     @override
     def is_on(self) -> bool:
         """Whether it is so."""
-        return self.entity_description.is_on_fn(self.coordinator.source)
+        return self.entity_description.is_on_fn(self.coordinator)
 
     @property
     @override
-    def extra_state_attributes(self) -> Mapping[str, Any]:
+    def extra_state_attributes(self) -> Mapping[str, Any] | None:
         """What there is to say about it."""
-        return self.entity_description.attributes_fn(self.coordinator.source)
+        attributes_fn = self.entity_description.attributes_fn
+        return None if attributes_fn is None else attributes_fn(self.coordinator.source)
 
 
-class LinkBinarySensor(_SourceBinarySensor, GatewayEntity):
-    """Whether the radio is connected."""
+class GatewayBinarySensor(_SourceBinarySensor, GatewayEntity):
+    """Whether the radio is connected, and what is in the way of that."""
 
 
 class VirtualNodeBinarySensor(_SourceBinarySensor, VirtualNodeEntity):
     """Whether apps can connect to the virtual node."""
+
+
+class OnlineBinarySensor(NodeEntity, BinarySensorEntity):
+    """Whether a node was heard not too long ago."""
+
+    def __init__(self, coordinator: MeshMonitorCoordinator, node_id: str) -> None:
+        """Prepare the binary sensor."""
+        # Whoever is online when the radio is read for the first time did not come online then.
+        super().__init__(coordinator, node_id, ONLINE.key, AvailabilityChanged)
+        self.entity_description = ONLINE
+
+    @override
+    async def async_added_to_hass(self) -> None:
+        """Listen to the node's coming and going."""
+        await super().async_added_to_hass()
+        self.async_on_remove(
+            self.coordinator.subscribe(
+                PresenceChanged, self._async_update_state, node_id=self.node_id
+            )
+        )
+
+    @property
+    @override
+    def is_on(self) -> bool:
+        """Whether the node is online."""
+        return self.coordinator.presence.is_online(self.node_id)
+
+
+class PoweredBinarySensor(NodeEntity, BinarySensorEntity):
+    """Whether a node says that it has external power."""
+
+    def __init__(self, coordinator: MeshMonitorCoordinator, node_id: str) -> None:
+        """Prepare the binary sensor."""
+        super().__init__(coordinator, node_id, POWERED.key)
+        self.entity_description = POWERED
+
+    @property
+    @override
+    def is_on(self) -> bool | None:
+        """Whether external power is there; None where the node says nothing of its battery."""
+        node = self.node
+        level = None if node is None else _battery_level(node)
+        return None if level is None else level > _EXTERNAL_POWER

@@ -1,6 +1,6 @@
 """One source in Home Assistant: owns the radio's side and tells the entities what concerns them."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,9 +14,10 @@ from homeassistant.exceptions import HomeAssistantError, ServiceValidationError
 from homeassistant.helpers import device_registry as dr
 
 from .announce import Announcer
-from .const import CONF_NOTIFY_CONTACTS, CONF_PROTOCOL, CONF_VIRTUAL_NODE, DOMAIN
+from .const import CONF_NODES, CONF_NOTIFY_CONTACTS, CONF_PROTOCOL, CONF_VIRTUAL_NODE, DOMAIN
+from .devices import NodeDevices, NodeHidden, NodeShown
 from .issues import Issues
-from .mesh.model import Message
+from .mesh.model import DeliveryState, Message
 from .mesh.source import (
     ChannelsChanged,
     DeliveryChanged,
@@ -27,6 +28,7 @@ from .mesh.source import (
     NodeChanged,
     NodeRemoved,
     OutgoingText,
+    Problem,
     ProblemChanged,
     SendError,
     SendReason,
@@ -49,7 +51,7 @@ _WORTH_KEEPING: Final = (
     NodeChanged,
     NodeRemoved,
 )
-_LIVE_OPTIONS: Final = frozenset({CONF_NOTIFY_CONTACTS, CONF_VIRTUAL_NODE})
+_LIVE_OPTIONS: Final = frozenset({CONF_NODES, CONF_NOTIFY_CONTACTS, CONF_VIRTUAL_NODE})
 """The options whose change takes effect without a reload."""
 _USER_ERRORS: Final = frozenset(
     {
@@ -73,7 +75,9 @@ class OptionsChanged:
     """An option of the entry changed that takes effect without a reload."""
 
 
-type CoordinatorEvent = MeshEvent | AvailabilityChanged | OptionsChanged | PresenceChanged
+type CoordinatorEvent = (
+    MeshEvent | AvailabilityChanged | NodeHidden | NodeShown | OptionsChanged | PresenceChanged
+)
 
 
 class MeshMonitorCoordinator:
@@ -103,6 +107,10 @@ class MeshMonitorCoordinator:
         self.device_id = ""
         self.messages = MessageLog()
         self.presence = Presence(hass, self._dispatch)
+        self.devices = NodeDevices(hass, entry, self.source, self.protocol.name, self._dispatch)
+        self.problems: set[Problem] = set()
+        self.deliveries: Counter[DeliveryState] = Counter()
+        """How many messages came how far since the start."""
         self._applied = (entry.data, entry.options)
         self._listeners: defaultdict[
             tuple[type[object], str | None], list[Callable[[Any], None]]
@@ -125,10 +133,12 @@ class MeshMonitorCoordinator:
             try:
                 self.source.restore(snapshot["source"])
                 self.messages.restore(snapshot["messages"])
+                self.devices.restore(snapshot["devices"])
             except KeyError, ValueError:
                 _LOGGER.warning("%s: what was stored is damaged; starting empty", self.entry.title)
         self.presence.restore(self.source.nodes.values())
         self._async_update_device()
+        self.devices.start(self.device_id)
 
     async def async_start(self) -> None:
         """Begin to hold the link and to serve the virtual node."""
@@ -146,6 +156,7 @@ class MeshMonitorCoordinator:
         self._unsubscribe = None
         await self._announcer.async_stop()
         self.presence.stop()
+        self.devices.stop()
         await self._store.async_save(self._snapshot())
         await self.source.stop()
         self._issues.clear()
@@ -162,6 +173,7 @@ class MeshMonitorCoordinator:
             self.hass.config_entries.async_schedule_reload(self.entry.entry_id)
         elif new_options != options:
             await self.source.apply_virtual_node(self.protocol.virtual_node_options(new_options))
+            self.devices.look_again()
             self._dispatch(OptionsChanged())
 
     @callback
@@ -233,6 +245,7 @@ class MeshMonitorCoordinator:
         if isinstance(event, VirtualNodeChanged):
             self._async_virtual_node_changed()
         elif isinstance(event, ProblemChanged):
+            (self.problems.add if event.is_active else self.problems.discard)(event.problem)
             self._issues.set(event.problem, event.is_active, event.placeholders)
         elif isinstance(event, IdentityChanged):
             self._async_update_device()
@@ -241,6 +254,11 @@ class MeshMonitorCoordinator:
             self.messages.add(event.message)
         elif isinstance(event, DeliveryChanged):
             self.messages.note(event.delivery)
+            self.deliveries[event.delivery.state] += 1
+        elif isinstance(event, NodeChanged):
+            self.devices.node_changed(event.node)
+        elif isinstance(event, NodeRemoved):
+            self.devices.node_removed(event.node_id)
         if isinstance(event, _WORTH_KEEPING):
             self._store.async_delay_save(self._snapshot)
         self._dispatch(event)
@@ -251,7 +269,11 @@ class MeshMonitorCoordinator:
             self.presence.node_removed(event.node_id)
 
     def _snapshot(self) -> dict[str, Any]:
-        return {"source": self.source.snapshot(), "messages": self.messages.snapshot()}
+        return {
+            "source": self.source.snapshot(),
+            "messages": self.messages.snapshot(),
+            "devices": self.devices.snapshot(),
+        }
 
     @callback
     def _async_link_changed(self, event: LinkChanged) -> None:
@@ -260,6 +282,7 @@ class MeshMonitorCoordinator:
         self._was_available = event.status.is_ready
         if self._was_available:
             self._store.async_delay_save(self._snapshot)
+            self.devices.look_again()
             self.presence.radio_ready(self.source.nodes.values())
         else:
             self.presence.radio_lost()

@@ -55,6 +55,8 @@ def _message_sentence(data: Any) -> str:
             return f"received the reaction {said} from {sender}"
         case MessageKind.ALERT:
             return f"received the alert {said} from {sender}"
+        case MessageKind.DETECTION:
+            return f"received the detection {said} from {sender}"
     return f"received {said} from {sender} on {_recipient(data)}"
 
 

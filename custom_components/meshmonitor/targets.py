@@ -13,6 +13,7 @@ import probatio
 
 from .const import CONF_VIRTUAL_NODE, DOMAIN
 from .coordinator import MeshMonitorConfigEntry, MeshMonitorCoordinator
+from .devices import node_identifier
 
 ATTR_NODE_ID: Final = "node_id"
 
@@ -31,16 +32,6 @@ class DeviceTarget:
 
     entry_id: str
     node_id: str | None
-
-
-def node_identifier(source_id: str, node_id: str) -> tuple[str, str]:
-    """Return the device identifier of a mesh node.
-
-    Args:
-        source_id: The unique id of the source that hears it: another source has its own device.
-        node_id: The node's id.
-    """
-    return DOMAIN, f"{source_id}_{node_id}"
 
 
 @callback

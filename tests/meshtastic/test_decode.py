@@ -170,7 +170,7 @@ def test_alert_and_detection() -> None:
     decoder = decoder_of("2.7.26")
     assert message(decoder, heard(OTHER, packets.ALERT, b"fire")).kind is MessageKind.ALERT
     detection = message(decoder, heard(OTHER, packets.DETECTION_SENSOR, b"Door detected"))
-    assert (detection.kind, detection.text) == (MessageKind.CHANNEL, "Door detected")
+    assert (detection.kind, detection.text) == (MessageKind.DETECTION, "Door detected")
 
 
 def test_text_that_is_no_utf8() -> None:

@@ -115,6 +115,8 @@ class MessageKind(StrEnum):
     DIRECT = "direct"
     REACTION = "reaction"
     ALERT = "alert"
+    DETECTION = "detection"
+    """What a detection sensor at a node reports: ``Door detected``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -184,6 +184,8 @@ class _Reader:
         kind = MessageKind.CHANNEL if self._is_broadcast else MessageKind.DIRECT
         if packet.portnum == packets.ALERT:
             kind = MessageKind.ALERT
+        elif packet.portnum == packets.DETECTION_SENSOR:
+            kind = MessageKind.DETECTION
         elif packet.emoji and packet.reply_id:
             kind = MessageKind.REACTION
         return self._message(kind, packet.payload, is_direct=not self._is_broadcast)
