@@ -73,6 +73,26 @@ async def test_pacing(radio: Radio) -> None:
     assert len(radio.outbox) == 0
 
 
+async def test_late_report(radio: Radio) -> None:
+    """The window counts from the radio's word: it may have been busy, and read only then."""
+    radio.answers = False
+    for packet_id in (1, 2):
+        radio.submit(packet_id, PORT.TEXT_MESSAGE_APP)
+    await asyncio.sleep(8)
+    radio.outbox.queue_status(0, 16, 1)
+    await asyncio.sleep(2)
+    assert radio.ids == [1]
+    await asyncio.sleep(0.3)
+    assert radio.ids == [1, 2]
+    # Nor does the next one wait for ever where that word does not come.
+    radio.outbox.acknowledge(2, 0, by_recipient=True)
+    radio.submit(3, PORT.TEXT_MESSAGE_APP)
+    await asyncio.sleep(2.3)
+    radio.submit(4, PORT.TEXT_MESSAGE_APP)
+    await asyncio.sleep(60)
+    assert radio.ids == [1, 2, 3, 3, 4, 4]
+
+
 async def test_without_radio(radio: Radio) -> None:
     """Packets wait for it, in order; what waits too long comes to nothing, and says why."""
     radio.outbox.close()

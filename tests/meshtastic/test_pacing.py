@@ -105,6 +105,37 @@ def test_windows_outlast_a_connection() -> None:
     assert pacer.take(2.0 + WINDOW_MARGIN) is not None
 
 
+def test_window_counts_from_the_report() -> None:
+    """A radio that reads late may read two packets at once: the second waits for its word."""
+    pacer = Pacer()
+    fill(pacer, parcel(1), parcel(2), parcel(3, FREE), parcel(4))
+    taken = pacer.take(0.0)
+    assert taken is not None
+    pacer.await_report(taken)
+    other = pacer.take(50.0)
+    assert other is not None
+    assert other.packet_id == 3, "other port numbers do not wait"
+    pacer.await_report(other)
+    assert pacer.take(60.0) is None
+    pacer.reported(3, 61.0)
+    pacer.reported(1, 62.0)
+    assert pacer.take(64.0) is None
+    taken = pacer.take(62.0 + 2.0 + WINDOW_MARGIN)
+    assert taken is not None
+    pacer.await_report(taken)
+    assert pacer.accepts("b", PORT.TEXT_MESSAGE_APP, 65.0)
+    pacer.session_started(70.0)
+    assert pacer.take(70.0) is not None, "a new connection reports on nothing of the old one"
+
+
+def test_what_is_no_packet_takes_no_room() -> None:
+    """The radio's queue is for packets; other frames are never reported on."""
+    pacer = Pacer()
+    fill(pacer, *(parcel(0, FREE) for _ in range(3 * QUEUE_LENGTH)))
+    fill(pacer, *(parcel(index + 1, FREE) for index in range(QUEUE_LENGTH)))
+    assert max(drain(pacer, free=None).values()) < 1.0
+
+
 def test_senders_take_turns() -> None:
     """Who has sent comes last the next time, however much is waiting, and a newcomer fits in."""
     pacer = Pacer()
@@ -222,7 +253,7 @@ def test_full_radio() -> None:
 def test_silent_radio() -> None:
     """A radio that never says how much room it has gets what its queue holds, then a trickle."""
     pacer = Pacer()
-    fill(pacer, *(parcel(index, FREE) for index in range(QUEUE_LENGTH + 3)))
+    fill(pacer, *(parcel(index + 1, FREE) for index in range(QUEUE_LENGTH + 3)))
     times = list(drain(pacer, free=None).values())
     assert times[QUEUE_LENGTH - 1] < 1.0
     gaps = [times[at] - times[at - 1] for at in range(QUEUE_LENGTH, len(times))]
