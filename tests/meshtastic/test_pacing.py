@@ -284,22 +284,15 @@ def test_put_back() -> None:
     assert [late.packet_id for late in pacer.expired(DEFAULT_PATIENCE)] == [5]
 
 
-def test_sender_that_goes() -> None:
-    """What it has waiting can be taken away; others keep theirs."""
+def test_what_need_not_be_sent_any_more() -> None:
+    """A packet can be taken away by its id, or all of a sender's; others keep theirs."""
     pacer = Pacer()
-    fill(pacer, parcel(1), parcel(2), parcel(3, sender="b"))
-    assert [gone.packet_id for gone in pacer.drop_sender("a")] == [1, 2]
-    assert pacer.drop_sender("a") == []
-    assert list(drain(pacer)) == [3]
-
-
-def test_one_packet_is_taken_away() -> None:
-    """A packet that need not be sent any more is found by its id."""
-    pacer = Pacer()
-    fill(pacer, parcel(1), parcel(2), parcel(3, sender="b"))
+    fill(pacer, parcel(1), parcel(2), parcel(3), parcel(4, sender="b"), parcel(5, sender="b"))
     pacer.remove(2)
     pacer.remove(99)
-    assert list(drain(pacer)) == [1, 3]
+    assert [gone.packet_id for gone in pacer.drop_sender("a")] == [1, 3]
+    assert pacer.drop_sender("a") == []
+    assert list(drain(pacer)) == [4, 5]
 
 
 def test_port_numbers_leave_no_trace() -> None:
