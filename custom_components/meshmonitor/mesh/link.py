@@ -31,6 +31,9 @@ CONTENDED_AFTER: Final = 3
 CONTENDED_DELAY: Final = 30.0
 """The least wait while another program fights for the radio: both would only disturb each other."""
 _MAX_UNSENT: Final = 64 * 1024
+READ_AT_ONCE: Final = 4096
+"""Bytes of a radio that are looked at before everybody else has had a turn: some sixty packets. A
+radio that says much at once would block the event loop for as long as it takes to follow."""
 _FAREWELL_TIMEOUT: Final = 1.0
 
 
@@ -300,6 +303,9 @@ class _Stream(asyncio.Protocol):
         self.reason = ""
         self.opened_at = 0.0
         self.ready_at: float | None = None
+        self._unread = b""
+        self._unread_from = 0
+        self._read_due: asyncio.Handle | None = None
 
     @override
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -309,10 +315,39 @@ class _Stream(asyncio.Protocol):
 
     @override
     def data_received(self, data: bytes) -> None:
-        self._on_data(self, data)
+        self._unread = self._unread[self._unread_from :] + data
+        self._unread_from = 0
+        if self._read_due is None:
+            self._read()
+
+    def _read(self) -> None:
+        """Hand on the next piece; what is left waits, and the radio with it, for the next turn."""
+        self._read_due = None
+        start = self._unread_from
+        piece = self._unread[start : start + READ_AT_ONCE]
+        self._unread_from = start + len(piece)
+        is_more = self._unread_from < len(self._unread)
+        if self._transport is not None:
+            if is_more:
+                self._transport.pause_reading()
+            elif start:
+                self._transport.resume_reading()
+        try:
+            self._on_data(self, piece)
+        finally:
+            if is_more and not self.closed.done():
+                # Behind what the piece has given others to do.
+                self._read_due = asyncio.get_running_loop().call_soon(self._read)
 
     @override
     def connection_lost(self, exc: Exception | None) -> None:
+        if self._read_due is not None:
+            self._read_due.cancel()
+            self._read_due = None
+            if not self.reason:
+                # The radio said it before it ended the connection.
+                self._on_data(self, self._unread[self._unread_from :])
+            self._unread = b""
         if not self.reason:
             self.closed_by_peer = exc is None or isinstance(exc, ConnectionError)
             self.reason = "closed by the radio" if exc is None else type(exc).__name__
