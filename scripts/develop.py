@@ -48,7 +48,7 @@ PROTOCOLS: Final = {
     ),
 }
 # What runs unless the command line asks for something else.
-SIMULATED: Final = ("meshtastic",)
+SIMULATED: Final = ("meshtastic", "meshcore")
 
 
 @dataclass(frozen=True)
