@@ -14,6 +14,7 @@ import pytest
 from custom_components.meshmonitor.const import DOMAIN
 from custom_components.meshmonitor.coordinator import MeshMonitorCoordinator
 from tests.ha import make_entry, node_id, set_up, wait_until
+from tests.ha.automations import device_of
 from tests.simulators.meshtastic_config import NodeConfig
 from tests.simulators.meshtastic_mesh import PORTS, Peer
 from tests.simulators.meshtastic_node import SimulatedNode
@@ -56,17 +57,6 @@ async def act(hass: HomeAssistant, action: str, **data: Any) -> dict[str, Any]:
 def peer_id(peer: Peer) -> str:
     """Return a peer's node id."""
     return f"!{peer.num:08x}"
-
-
-def make_device(
-    hass: HomeAssistant, coordinator: MeshMonitorCoordinator, node: str
-) -> dr.DeviceEntry:
-    """Return a device for a node of the mesh."""
-    return dr.async_get(hass).async_get_or_create(
-        config_entry_id=coordinator.entry.entry_id,
-        identifiers={(DOMAIN, f"{coordinator.unique_id}_{node}")},
-        name=f"Device of {node}",
-    )
 
 
 def far_peer(node: SimulatedNode) -> Peer:
@@ -122,11 +112,11 @@ async def test_request_node_info(hass: HomeAssistant, node: SimulatedNode) -> No
     """A node says who it is; it can be chosen by its device."""
     coordinator = await set_up(hass, make_entry(node))
     peer = node.peer(0)
-    device = make_device(hass, coordinator, peer_id(peer))
-    answer = await act(hass, "request_node_info", device_id=device.id)
+    device = await device_of(hass, coordinator, peer_id(peer))
+    answer = await act(hass, "request_node_info", device_id=device)
     assert answer["node_id"] == peer_id(peer)
     assert answer["name"] == peer.user.long_name
-    assert answer["device_id"] == device.id
+    assert answer["device_id"] == device
     assert answer["is_online"] is True
 
 
@@ -185,11 +175,11 @@ async def test_whom_is_meant(hass: HomeAssistant, node: SimulatedNode) -> None:
     """Two nodes of one name, or two nodes at once, are not guessed at."""
     coordinator = await set_up(hass, make_entry(node))
     one, two = node.peer(0), node.peer(1)
-    device = make_device(hass, coordinator, peer_id(one))
+    device = await device_of(hass, coordinator, peer_id(one))
     with pytest.raises(ServiceValidationError) as both:
-        await act(hass, "traceroute", device_id=device.id, node_id=peer_id(two))
+        await act(hass, "traceroute", device_id=device, node_id=peer_id(two))
     assert both.value.translation_key == "two_nodes"
-    same = await act(hass, "traceroute", device_id=device.id, node_id=peer_id(one))
+    same = await act(hass, "traceroute", device_id=device, node_id=peer_id(one))
     assert same["node_id"] == peer_id(one)
     by_radio = await act(hass, "traceroute", device_id=coordinator.device_id, node_id=peer_id(two))
     assert by_radio["node_id"] == peer_id(two)
@@ -215,12 +205,12 @@ async def test_send_to_device(hass: HomeAssistant, node: SimulatedNode) -> None:
     """A node's device is the recipient, the radio's device the sender, whatever part of it."""
     coordinator = await set_up(hass, make_entry(node))
     peer = node.peer(0)
-    device = make_device(hass, coordinator, peer_id(peer))
+    device = await device_of(hass, coordinator, peer_id(peer))
     part = dr.async_get(hass).async_get_child_device_by_identifier(
         (DOMAIN, f"{node_id(node)}_virtual_node"), coordinator.entry.entry_id
     )
     assert part is not None
-    await act(hass, "send_text", message="one", device_id=device.id)
+    await act(hass, "send_text", message="one", device_id=device)
     await act(hass, "send_text", message="two", device_id=coordinator.device_id)
     await act(hass, "send_text", message="three", device_id=part.id)
     await wait_until(lambda: len(node.texts()) == 3, "the texts")
@@ -401,8 +391,8 @@ async def test_list_messages(hass: HomeAssistant, node: SimulatedNode) -> None:
     assert await texts(channel="LongFast") == ["to all"]
     assert await texts(channel="1") == ["at home"]
     assert await texts(node_id=peer_id(two)) == ["at home", "to you", "answer"]
-    device = make_device(hass, coordinator, peer_id(one))
-    assert await texts(device_id=device.id) == ["to all"]
+    device = await device_of(hass, coordinator, peer_id(one))
+    assert await texts(device_id=device) == ["to all"]
     assert await texts(device_id=coordinator.device_id) == await texts()
 
 

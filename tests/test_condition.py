@@ -16,7 +16,7 @@ import pytest
 from custom_components.meshmonitor.condition import CONDITIONS
 from custom_components.meshmonitor.const import DOMAIN
 from tests.ha import coordinator_of, make_entry, set_up, wait_until
-from tests.ha.automations import automate
+from tests.ha.automations import automate, device_of
 from tests.simulators.meshtastic_node import SimulatedNode
 
 pytestmark = pytest.mark.usefixtures("unload")
@@ -59,40 +59,35 @@ async def test_node(hass: HomeAssistant, node: SimulatedNode) -> None:
     entry = make_entry(node)
     coordinator = await set_up(hass, entry)
     heard, silent = (f"!{node.peer(index).num:08x}" for index in (0, 1))
-    device = dr.async_get(hass).async_get_or_create(
-        config_entry_id=entry.entry_id,
-        identifiers={(DOMAIN, f"{coordinator.unique_id}_{heard}")},
-        name="Heard",
-    )
+    device = await device_of(hass, coordinator, heard)
     assert not await holds(hass, "node_is_online", node_id=heard)
-    assert not await holds(hass, "node_is_online", device_id=device.id)
+    assert not await holds(hass, "node_is_online", device_id=device)
     await node.send_node_info(node.peer(0).num)
     await wait_until(lambda: coordinator.presence.is_online(heard), "its presence")
     assert await holds(hass, "node_is_online", node_id=heard)
-    assert await holds(hass, "node_is_online", device_id=[device.id, coordinator.device_id])
+    assert await holds(hass, "node_is_online", device_id=[device, coordinator.device_id])
     assert not await holds(hass, "node_is_online", node_id=[heard, silent])
     assert await holds(hass, "node_is_online", node_id=[heard, silent], behavior="any")
     assert not await holds(hass, "node_is_online")
 
     assert await hass.config_entries.async_unload(entry.entry_id)
-    assert not await holds(hass, "node_is_online", device_id=device.id)
+    assert not await holds(hass, "node_is_online", device_id=device)
     assert not await holds(hass, "node_is_online", node_id=heard)
 
 
 async def test_device_that_is_gone(hass: HomeAssistant, node: SimulatedNode) -> None:
     """A device that was removed since is nothing that could be online."""
-    entry = make_entry(node)
-    coordinator = await set_up(hass, entry)
-    registry = dr.async_get(hass)
-    device = registry.async_get_or_create(
-        config_entry_id=entry.entry_id,
-        identifiers={(DOMAIN, f"{coordinator.unique_id}_!00000001")},
-    )
+    coordinator = await set_up(hass, make_entry(node))
+    peer = f"!{node.peer(0).num:08x}"
+    device = await device_of(hass, coordinator, peer)
+    await node.send_node_info(node.peer(0).num)
+    await wait_until(lambda: coordinator.presence.is_online(peer), "its presence")
     config = cv.CONDITION_SCHEMA(
-        {"condition": f"{DOMAIN}.node_is_online", "options": {"device_id": device.id}}
+        {"condition": f"{DOMAIN}.node_is_online", "options": {"device_id": device}}
     )
     check = await async_from_config(hass, await async_validate_condition_config(hass, config))
-    registry.async_remove_device(device.id)
+    assert check.async_check()
+    dr.async_get(hass).async_remove_device(device)
     assert not check.async_check()
 
 

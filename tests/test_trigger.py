@@ -27,7 +27,7 @@ from custom_components.meshmonitor.mesh.source import (
 from custom_components.meshmonitor.presence import ONLINE_LIMIT
 from custom_components.meshmonitor.trigger import TRIGGERS
 from tests.ha import coordinator_of, make_entry, set_up, wait_until
-from tests.ha.automations import automate, payloads
+from tests.ha.automations import automate, device_of, payloads
 from tests.simulators.meshtastic_mesh import Peer
 from tests.simulators.meshtastic_node import SimulatedNode
 
@@ -44,24 +44,11 @@ def peer_id(peer: Peer) -> str:
     return f"!{peer.num:08x}"
 
 
-def make_device(hass: HomeAssistant, coordinator: MeshMonitorCoordinator, node: str) -> str:
-    """Return the id of a device for a node of the mesh."""
-    return (
-        dr.async_get(hass)
-        .async_get_or_create(
-            config_entry_id=coordinator.entry.entry_id,
-            identifiers={(DOMAIN, f"{coordinator.unique_id}_{node}")},
-            name="Node",
-        )
-        .id
-    )
-
-
 async def test_payload(hass: HomeAssistant, node: SimulatedNode) -> None:
     """Everything that an answer needs is in what the automation gets."""
     coordinator = await set_up(hass, make_entry(node))
     peer = node.peer(0)
-    device = make_device(hass, coordinator, peer_id(peer))
+    device = await device_of(hass, coordinator, peer_id(peer))
     calls = await automate(hass, message_trigger())
     packet_id = await node.say(peer.num, "hello", channel=1, reply_id=0x01020304)
     await wait_until(lambda: calls, "the automation")
@@ -170,7 +157,7 @@ async def test_devices(hass: HomeAssistant, node: SimulatedNode, other_node: Sim
     base = await set_up(hass, make_entry(node))
     hill = await set_up(hass, make_entry(other_node, title="Hill"))
     zero, one = node.peer(0), node.peer(1)
-    device = make_device(hass, base, peer_id(zero))
+    device = await device_of(hass, base, peer_id(zero))
     calls = await automate(
         hass,
         {**message_trigger(device_id=hill.device_id), "id": "hill"},
@@ -259,7 +246,7 @@ async def test_node_comes_and_goes(hass: HomeAssistant, node: SimulatedNode) -> 
     """A node that is heard came online; after two hours of silence it went."""
     coordinator = await set_up(hass, make_entry(node))
     peer, other = node.peer(0), node.peer(1)
-    device = make_device(hass, coordinator, peer_id(peer))
+    device = await device_of(hass, coordinator, peer_id(peer))
     calls = await automate(
         hass,
         {"trigger": "meshmonitor.node_online", "options": {"device_id": device}},
@@ -303,7 +290,7 @@ async def test_delivery_failed(hass: HomeAssistant, node: SimulatedNode) -> None
     coordinator = await set_up(hass, make_entry(node))
     peer = node.peer(0)
     peer.refuses = mesh_pb2.Routing.Error.MAX_RETRANSMIT
-    device = make_device(hass, coordinator, peer_id(peer))
+    device = await device_of(hass, coordinator, peer_id(peer))
     calls = await automate(
         hass,
         {"trigger": "meshmonitor.delivery_failed", "options": {"device_id": device}},
