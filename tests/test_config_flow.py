@@ -59,7 +59,10 @@ async def test_add_by_address(hass: HomeAssistant, node: SimulatedNode) -> None:
     networks = result["options"]["virtual_node"].pop("allowed_networks")
     assert "192.168.0.0/16" in networks
     assert "0.0.0.0/0" not in networks
-    assert result["options"] == {"virtual_node": DEFAULTS}
+    assert result["options"] == {
+        "virtual_node": DEFAULTS,
+        "nodes": {"mode": "favorites", "picked": [], "expire_days": 30},
+    }
     entry = result["result"]
     assert entry.unique_id == node_id(node)
     assert entry.state is ConfigEntryState.LOADED

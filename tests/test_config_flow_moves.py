@@ -26,6 +26,7 @@ from tests.ha import (
     virtual_node,
     wait_until,
 )
+from tests.ha.flows import submit
 from tests.simulators.meshtastic_config import NodeConfig
 from tests.simulators.meshtastic_node import SimulatedNode
 
@@ -177,7 +178,7 @@ async def test_discovered(hass: HomeAssistant, node: SimulatedNode) -> None:
     assert flow["context"]["title_placeholders"] == {"name": f"SIMB ({node_id(node)})"}
     # Nothing was asked of the radio: its owner may use it otherwise.
     assert node.tally["connections"] == 0
-    result = await hass.config_entries.flow.async_configure(form["flow_id"], {})
+    result = await submit(hass, form, {})
     assert result["type"] is FlowResultType.CREATE_ENTRY
     assert result["title"] == "Simulated Base"
     assert result["result"].unique_id == node_id(node)
@@ -192,7 +193,7 @@ async def test_discovered_but_gone(hass: HomeAssistant, node: SimulatedNode) -> 
     form = await hass.config_entries.flow.async_configure(form["flow_id"], {})
     assert form["errors"] == {"base": "cannot_connect"}
     await node.listen()
-    result = await hass.config_entries.flow.async_configure(form["flow_id"], {})
+    result = await submit(hass, form, {})
     assert result["type"] is FlowResultType.CREATE_ENTRY
     await hass.async_block_till_done()
 
@@ -261,9 +262,7 @@ async def test_discovered_and_added_by_hand(hass: HomeAssistant, node: Simulated
     form = await hass.config_entries.flow.async_configure(
         menu["flow_id"], {"next_step_id": "meshtastic_tcp"}
     )
-    result = await hass.config_entries.flow.async_configure(
-        form["flow_id"], {"host": node.host, "port": node.port}
-    )
+    result = await submit(hass, form, {"host": node.host, "port": node.port})
     assert result["type"] is FlowResultType.CREATE_ENTRY
     await hass.async_block_till_done()
     assert not hass.config_entries.flow.async_progress()

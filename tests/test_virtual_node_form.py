@@ -9,7 +9,7 @@ from homeassistant.data_entry_flow import FlowResultType
 import pytest
 
 from tests.ha import coordinator_of, free_port, make_entry, set_up, virtual_node
-from tests.ha.flows import start, submit, suggested
+from tests.ha.flows import open_options, start, submit, suggested
 from tests.simulators.meshtastic_node import SimulatedNode
 
 pytestmark = pytest.mark.usefixtures("unload")
@@ -120,7 +120,7 @@ async def test_options_have_the_same_checks(
     entry = make_entry(node)
     await set_up(hass, entry)
     wrong = {"enabled": True, "port": free_port(), **await spoil(hass, node, other_node)}
-    form = await hass.config_entries.options.async_init(entry.entry_id)
+    form = await open_options(hass, entry, "virtual_node")
     result = await hass.config_entries.options.async_configure(
         form["flow_id"], {"virtual_node": wrong}
     )
@@ -138,7 +138,7 @@ async def test_port_of_a_radio_elsewhere(hass: HomeAssistant, socket_enabled: No
         # Another host of this network, as seen from the form.
         entry = make_entry(node, host="192.0.2.7", port=port)
         entry.add_to_hass(hass)
-        form = await hass.config_entries.options.async_init(entry.entry_id)
+        form = await open_options(hass, entry, "virtual_node")
         result = await hass.config_entries.options.async_configure(
             form["flow_id"], virtual_node(port)
         )
@@ -172,7 +172,7 @@ async def test_same_port_at_different_addresses(
     await set_up(hass, make_entry(other_node, options=virtual_node(port, bind_address="127.0.0.2")))
     entry = make_entry(node)
     await set_up(hass, entry)
-    form = await hass.config_entries.options.async_init(entry.entry_id)
+    form = await open_options(hass, entry, "virtual_node")
     for address, expected in (
         ("", FlowResultType.FORM),
         ("0.0.0.0", FlowResultType.FORM),
@@ -195,7 +195,7 @@ async def test_damaged_neighbour_is_in_nobodys_way(
     make_entry(other_node, options=virtual_node(port, allowed_networks=["?"])).add_to_hass(hass)
     entry = make_entry(node)
     await set_up(hass, entry)
-    form = await hass.config_entries.options.async_init(entry.entry_id)
+    form = await open_options(hass, entry, "virtual_node")
     result = await hass.config_entries.options.async_configure(form["flow_id"], virtual_node(port))
     assert result["type"] is FlowResultType.CREATE_ENTRY
 
@@ -226,8 +226,7 @@ async def test_options(hass: HomeAssistant, node: SimulatedNode) -> None:
     options = virtual_node(port, max_clients=5, bind_address="127.0.0.1")
     entry = make_entry(node, options={**options, "nodes": {"mode": "all"}})
     coordinator = await set_up(hass, entry)
-    form = await hass.config_entries.options.async_init(entry.entry_id)
-    assert form["step_id"] == "init"
+    form = await open_options(hass, entry, "virtual_node")
     shown = suggested(form)["virtual_node"]
     assert shown["max_clients"] == 5
     assert shown["port"] == port
@@ -251,7 +250,7 @@ async def test_no_networks_mean_private_ones(hass: HomeAssistant, node: Simulate
     """An empty list does not shut everybody out."""
     entry = make_entry(node)
     await set_up(hass, entry)
-    form = await hass.config_entries.options.async_init(entry.entry_id)
+    form = await open_options(hass, entry, "virtual_node")
     await hass.config_entries.options.async_configure(
         form["flow_id"], {"virtual_node": {"allowed_networks": []}}
     )

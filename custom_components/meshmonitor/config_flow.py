@@ -1,4 +1,4 @@
-"""Adds a radio, moves it, and sets how its virtual node serves."""
+"""Adds a radio, and moves it."""
 
 from ipaddress import ip_address
 import logging
@@ -7,17 +7,19 @@ import re
 from typing import Any, Final, override
 
 from homeassistant.components import usb
-from homeassistant.config_entries import ConfigEntryState, ConfigFlow, ConfigFlowResult, OptionsFlow
+from homeassistant.config_entries import ConfigEntryState, ConfigFlow, ConfigFlowResult
 from homeassistant.const import CONF_DEVICE, CONF_HOST, CONF_PORT
 from homeassistant.core import callback
 from homeassistant.data_entry_flow import AbortFlow
 from homeassistant.helpers.selector import SerialPortSelector, TextSelector
+from homeassistant.helpers.service_info.usb import UsbServiceInfo
 from homeassistant.helpers.service_info.zeroconf import ZeroconfServiceInfo
 import probatio
 
 from .announce import MARKER
 from .const import (
     CONF_CONNECTION,
+    CONF_NODES,
     CONF_PROTOCOL,
     CONF_VIRTUAL_NODE,
     CONNECTION_SERIAL,
@@ -25,9 +27,10 @@ from .const import (
     DOMAIN,
 )
 from .coordinator import MeshMonitorConfigEntry
-from .mesh.model import Identity
-from .mesh.source import ProbeError
+from .mesh.source import ProbeError, ProbeResult
 from .mesh.transport import Endpoint, SerialEndpoint, TcpEndpoint
+from .node_form import node_fields, parse_nodes
+from .options_flow import MeshMonitorOptionsFlow
 from .ports import FormError, async_check_port, async_is_here, async_resolve
 from .protocols import PROTOCOLS, RadioProtocol, endpoint_of
 from .virtual_node_form import PORT_SELECTOR, async_parse_virtual_node, virtual_node_section
@@ -48,6 +51,9 @@ class MeshMonitorConfigFlow(ConfigFlow, domain=DOMAIN):
         """Start with nothing discovered."""
         self._discovered: dict[str, Any] = {}
         self._discovered_name = ""
+        self._proved: ProbeResult | None = None
+        self._data: dict[str, Any] = {}
+        self._options: dict[str, Any] = {}
 
     @staticmethod
     @callback
@@ -114,7 +120,7 @@ class MeshMonitorConfigFlow(ConfigFlow, domain=DOMAIN):
                     radio, endpoint_of(entry.data)
                 )
                 if not is_held:
-                    identity = await self._async_probe(protocol, radio)
+                    identity = (await self._async_probe(protocol, radio)).identity
                     await self.async_set_unique_id(identity.node_id)
                     self._abort_if_unique_id_mismatch(
                         description_placeholders={
@@ -177,13 +183,14 @@ class MeshMonitorConfigFlow(ConfigFlow, domain=DOMAIN):
         if user_input is not None:
             radio = endpoint_of(self._discovered)
             try:
-                identity = await self._async_probe(protocol, radio)
+                proved = await self._async_probe(protocol, radio)
             except FormError as err:
                 errors["base"], detail = err.key, err.detail
             else:
-                if identity.node_id != self.unique_id:
+                if proved.identity.node_id != self.unique_id:
                     return self.async_abort(reason="other_radio")
-                return self.async_create_entry(title=identity.name, data=self._discovered)
+                self._proved, self._data = proved, self._discovered
+                return await self.async_step_nodes()
         return self.async_show_form(
             step_id="zeroconf_confirm",
             errors=errors,
@@ -191,6 +198,48 @@ class MeshMonitorConfigFlow(ConfigFlow, domain=DOMAIN):
                 "name": self._discovered_name,
                 "host": self._discovered[CONF_HOST],
                 "detail": detail,
+            },
+        )
+
+    @override
+    async def async_step_usb(self, discovery_info: UsbServiceInfo) -> ConfigFlowResult:
+        """Consider a radio that was plugged in. What it speaks, only its owner knows."""
+        await self.async_set_unique_id(usb.usb_unique_id_from_service_info(discovery_info))
+        device = await self.hass.async_add_executor_job(usb.get_serial_by_id, discovery_info.device)
+        await self._async_abort_if_in_use(SerialEndpoint(device))
+        self._discovered = {CONF_DEVICE: device}
+        self._discovered_name = discovery_info.description or device
+        self.context["title_placeholders"] = {"name": self._discovered_name}
+        return await self.async_step_usb_confirm()
+
+    async def async_step_usb_confirm(
+        self, user_input: dict[str, Any] | None = None
+    ) -> ConfigFlowResult:
+        """Ask what a radio that was plugged in speaks."""
+        return self.async_show_menu(
+            step_id="usb_confirm",
+            menu_options=[f"{protocol}_{CONNECTION_SERIAL}" for protocol in PROTOCOLS],
+            description_placeholders={"name": self._discovered_name},
+        )
+
+    async def async_step_nodes(self, user_input: dict[str, Any] | None = None) -> ConfigFlowResult:
+        """Ask which nodes of the mesh are to be devices, and add the radio."""
+        assert self._proved is not None
+        if user_input is not None:
+            # Somebody else may have added it while this form was open.
+            self._abort_if_unique_id_configured(reload_on_update=False)
+            return self.async_create_entry(
+                title=self._proved.identity.name,
+                data=self._data,
+                options={**self._options, CONF_NODES: parse_nodes(user_input)},
+            )
+        return self.async_show_form(
+            step_id="nodes",
+            data_schema=probatio.Schema(node_fields()),
+            description_placeholders={
+                "name": self._proved.identity.name,
+                "nodes": str(self._proved.nodes),
+                "favorites": str(self._proved.favorites),
             },
         )
 
@@ -209,15 +258,16 @@ class MeshMonitorConfigFlow(ConfigFlow, domain=DOMAIN):
                     self.hass, protocol, user_input.get(CONF_VIRTUAL_NODE, {}), radio
                 )
                 await self._async_abort_if_in_use(radio)
-                identity = await self._async_probe(protocol, radio)
+                proved = await self._async_probe(protocol, radio)
             except FormError as err:
                 errors[err.field], detail = err.key, err.detail
             else:
-                await self.async_set_unique_id(identity.node_id, raise_on_progress=False)
+                node_id = proved.identity.node_id
+                await self.async_set_unique_id(node_id, raise_on_progress=False)
                 self._abort_if_unique_id_configured(reload_on_update=False)
-                return self.async_create_entry(
-                    title=identity.name, data=data, options={CONF_VIRTUAL_NODE: options}
-                )
+                self._proved, self._data = proved, data
+                self._options = {CONF_VIRTUAL_NODE: options}
+                return await self.async_step_nodes()
         schema = probatio.Schema(
             {
                 **connection_fields(protocol, connection),
@@ -228,7 +278,7 @@ class MeshMonitorConfigFlow(ConfigFlow, domain=DOMAIN):
         )
         return self.async_show_form(
             step_id=f"{protocol.key}_{connection}",
-            data_schema=self.add_suggested_values_to_schema(schema, user_input),
+            data_schema=self.add_suggested_values_to_schema(schema, user_input or self._discovered),
             errors=errors,
             description_placeholders={"detail": detail},
         )
@@ -255,8 +305,8 @@ class MeshMonitorConfigFlow(ConfigFlow, domain=DOMAIN):
             CONF_DEVICE: await self.hass.async_add_executor_job(usb.get_serial_by_id, device),
         }
 
-    async def _async_probe(self, protocol: RadioProtocol, radio: Endpoint) -> Identity:
-        """Let a radio say who it is.
+    async def _async_probe(self, protocol: RadioProtocol, radio: Endpoint) -> ProbeResult:
+        """Let a radio say who it is and whom it knows.
 
         Raises:
             FormError: It does not.
@@ -305,41 +355,6 @@ class MeshMonitorConfigFlow(ConfigFlow, domain=DOMAIN):
             return False
         # Who answers where the entry looks for it has one more address, no other one.
         return not (entry.state is ConfigEntryState.LOADED and entry.runtime_data.is_available)
-
-
-class MeshMonitorOptionsFlow(OptionsFlow):
-    """Changes what can be changed while the source runs on."""
-
-    async def async_step_init(self, user_input: dict[str, Any] | None = None) -> ConfigFlowResult:
-        """Ask how the virtual node is to serve."""
-        entry: MeshMonitorConfigEntry = self.config_entry
-        protocol = PROTOCOLS[entry.data[CONF_PROTOCOL]]
-        errors: dict[str, str] = {}
-        detail = ""
-        if user_input is not None:
-            try:
-                virtual_node = await async_parse_virtual_node(
-                    self.hass,
-                    protocol,
-                    user_input.get(CONF_VIRTUAL_NODE, {}),
-                    endpoint_of(entry.data),
-                    entry,
-                )
-            except FormError as err:
-                errors[err.field], detail = err.key, err.detail
-            else:
-                return self.async_create_entry(
-                    data={**entry.options, CONF_VIRTUAL_NODE: virtual_node}
-                )
-        schema = probatio.Schema(
-            {probatio.Required(CONF_VIRTUAL_NODE): virtual_node_section(protocol, collapsed=False)}
-        )
-        return self.async_show_form(
-            step_id="init",
-            data_schema=self.add_suggested_values_to_schema(schema, user_input or entry.options),
-            errors=errors,
-            description_placeholders={"name": entry.title, "detail": detail},
-        )
 
 
 def _endpoint(entry: MeshMonitorConfigEntry) -> Endpoint | None:

@@ -14,8 +14,7 @@ from homeassistant.helpers.selector import (
 )
 
 from .const import CONF_CONNECTION, CONF_VIRTUAL_NODE, CONNECTION_SERIAL
-from .mesh.model import Identity
-from .mesh.source import MeshSource
+from .mesh.source import MeshSource, ProbeResult
 from .mesh.transport import Endpoint, SerialEndpoint, TcpEndpoint
 from .mesh.virtual_node import VirtualNodeOptions
 from .meshcore.options import DEFAULT_RADIO_PORT as MESHCORE_RADIO_PORT, MeshCoreVirtualNodeOptions
@@ -54,7 +53,7 @@ class RadioProtocol:
     """`entry.data["protocol"]`."""
     name: str
     make_source: SourceFactory
-    probe: Callable[[Endpoint], Awaitable[Identity]]
+    probe: Callable[[Endpoint], Awaitable[ProbeResult]]
     options: type[VirtualNodeOptions]
     """The virtual node's options; all of them have defaults."""
     extra_options: Mapping[str, Selector[Any]]

@@ -188,6 +188,17 @@ class ProbeError(Exception):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ProbeResult:
+    """What a radio said when it was proved."""
+
+    identity: Identity
+    nodes: int
+    """How many nodes it knows, itself included."""
+    favorites: int
+    """How many of the others are favourites."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OutgoingText:
     """A text that Home Assistant wants sent."""
 

@@ -4,14 +4,14 @@ import asyncio
 from contextlib import suppress
 from typing import Final, override
 
-from ..mesh.model import Identity
-from ..mesh.source import ProbeError, ProbeReason
+from ..mesh.source import ProbeError, ProbeReason, ProbeResult
 from ..mesh.transport import Endpoint, TransportError, open_transport
 from . import decode
 from .codes import Resp
-from .frames import FrameError
+from .frames import Contact, FrameError
 from .framing import DeviceStreamDecoder, to_device
 from .mirror import READ_DEVICE, READ_SELF, Mirror
+from .reading import READ_CONTACTS
 
 CONNECT_TIMEOUT: Final = 10.0
 SILENCE_TIMEOUT: Final = 10.0
@@ -21,11 +21,13 @@ ASK_INTERVAL: Final = 2.5
 ATTEMPTS: Final = 3
 """A connection may be lost to an app that reconnects once; one that is lost each time is fought
 for."""
+CONTACTS_TIMEOUT: Final = 10.0
+"""A list of contacts that takes longer counts as far as it came."""
 _RETRY_DELAY: Final = 0.5
 
 
-async def probe(endpoint: Endpoint) -> Identity:
-    """Ask the radio at an endpoint who it is, and let go of it again.
+async def probe(endpoint: Endpoint) -> ProbeResult:
+    """Ask the radio at an endpoint who it is and whom it knows, and let go of it again.
 
     Args:
         endpoint: Where the radio is. It must not be one whose link is held already: a radio serves
@@ -44,11 +46,11 @@ async def probe(endpoint: Endpoint) -> Identity:
         except TransportError as err:
             raise ProbeError(ProbeReason.CANNOT_CONNECT) from err
         try:
-            identity = await conversation.identity()
+            result = await conversation.result()
         finally:
             transport.close()
-        if identity is not None:
-            return identity
+        if result is not None:
+            return result
     raise ProbeError(ProbeReason.CONTENDED)
 
 
@@ -61,6 +63,8 @@ class _Conversation(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._has_bytes = False
         self._has_answers = False
+        self._favorites: dict[bytes, bool] = {}
+        self._has_contacts = False
         self._is_closed = False
         self._progress = asyncio.Event()
 
@@ -80,6 +84,11 @@ class _Conversation(asyncio.Protocol):
                 elif frame[0] == Resp.SELF_INFO:
                     self._mirror.learn(READ_SELF, frame)
                     self._has_answers = True
+                elif frame[0] == Resp.CONTACT:
+                    contact = Contact.parse(frame)
+                    self._favorites[contact.public_key] = bool(contact.flags & 1)
+                elif frame[0] == Resp.END_OF_CONTACTS:
+                    self._has_contacts = True
         self._progress.set()
 
     @override
@@ -87,7 +96,7 @@ class _Conversation(asyncio.Protocol):
         self._is_closed = True
         self._progress.set()
 
-    async def identity(self) -> Identity | None:
+    async def result(self) -> ProbeResult | None:
         """Ask until both answers are there; None where the connection was taken away.
 
         Raises:
@@ -105,7 +114,25 @@ class _Conversation(asyncio.Protocol):
             is_other = self._has_bytes and not self._has_answers
             reason = ProbeReason.WRONG_PROTOCOL if is_other else ProbeReason.SILENT
             raise ProbeError(reason) from None
-        return decode.identity(self._mirror)
+        identity = decode.identity(self._mirror)
+        if identity is None:
+            return None
+        await self._read_contacts()
+        return ProbeResult(
+            identity=identity,
+            nodes=len(self._favorites) + 1,
+            favorites=sum(self._favorites.values()),
+        )
+
+    async def _read_contacts(self) -> None:
+        """Let the radio name its contacts, for their number."""
+        if self._transport is not None:
+            self._transport.write(to_device(READ_CONTACTS))
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CONTACTS_TIMEOUT):
+                while not self._has_contacts and not self._is_closed:
+                    self._progress.clear()
+                    await self._progress.wait()
 
     async def _ask(self) -> None:
         """Send the question that is open, and wait for something to come."""

@@ -6,8 +6,7 @@ import random
 import time
 from typing import Final, override
 
-from ..mesh.model import Identity
-from ..mesh.source import ProbeError, ProbeReason
+from ..mesh.source import ProbeError, ProbeReason, ProbeResult
 from ..mesh.transport import Endpoint, SerialEndpoint, TransportError, open_transport
 from .decode import Decoder
 from .framing import encode
@@ -26,7 +25,7 @@ _CLOSE_TIMEOUT: Final = 2.0
 _MAX_NONCE: Final = 0xFFFFFFFF
 
 
-async def probe(endpoint: Endpoint) -> Identity:
+async def probe(endpoint: Endpoint) -> ProbeResult:
     """Do one whole handshake with the radio at an endpoint, and let go of it again.
 
     Args:
@@ -48,12 +47,12 @@ async def probe(endpoint: Endpoint) -> Identity:
         except TransportError as err:
             raise ProbeError(ProbeReason.CANNOT_CONNECT) from err
         try:
-            identity = await conversation.identity()
+            result = await conversation.result()
         finally:
             transport.close()
             await conversation.wait_closed()
-        if identity is not None:
-            return identity
+        if result is not None:
+            return result
     raise ProbeError(ProbeReason.CONTENDED)
 
 
@@ -106,7 +105,7 @@ class _Conversation(asyncio.Protocol):
                     self._progress.clear()
                     await self._progress.wait()
 
-    async def identity(self) -> Identity | None:
+    async def result(self) -> ProbeResult | None:
         """Wait for the end of the configuration; None where the connection was taken away.
 
         Raises:
@@ -128,4 +127,10 @@ class _Conversation(asyncio.Protocol):
             raise ProbeError(reason) from None
         if self._transport is not None and not self._is_closed:
             self._transport.write(encode(DISCONNECT))
-        return Decoder(self._mirror).identity()
+        decoder = Decoder(self._mirror)
+        identity = decoder.identity()
+        if identity is None:
+            return None
+        nodes = decoder.nodes(time.time()).values()
+        favorites = sum(node.is_favorite and not node.is_own for node in nodes)
+        return ProbeResult(identity=identity, nodes=len(nodes), favorites=favorites)

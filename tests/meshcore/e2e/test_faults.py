@@ -239,7 +239,7 @@ async def test_over_a_serial_port(radio: SimulatedCompanion, open_stage: OpenSta
     """Debug text between the frames, the plug pulled and put back."""
     radio.faults.junk = b"\r\nboot > ok\r\n"
     path = radio.plug_in()
-    assert (await probe(SerialEndpoint(str(path)))).name == "Hilltop"
+    assert (await probe(SerialEndpoint(str(path)))).identity.name == "Hilltop"
     stage = Stage(SerialEndpoint(str(path)))
     try:
         await stage.start()
@@ -278,8 +278,9 @@ async def test_probe(radio: SimulatedCompanion, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(probe_module, "ASK_INTERVAL", 0.1)
     monkeypatch.setattr(probe_module, "_RETRY_DELAY", 0.01)
     endpoint = TcpEndpoint(radio.host, radio.port)
-    identity = await probe(endpoint)
-    assert (identity.name, identity.node_id) == (
+    proved = await probe(endpoint)
+    assert (proved.nodes, proved.favorites) == (len(radio.device.contacts) + 1, 0)
+    assert (proved.identity.name, proved.identity.node_id) == (
         "Hilltop", radio.device.settings.public_key.hex(),
     )  # fmt: skip
     radio.faults.deaf = True

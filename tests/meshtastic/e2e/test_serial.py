@@ -100,11 +100,12 @@ async def test_half_a_frame_of_an_earlier_program_is_overcome(
 async def test_a_serial_radio_is_proved(serial_node: tuple[SimulatedNode, str]) -> None:
     """And let go again, so that the source can have it."""
     node, device = serial_node
-    identity = await probe(SerialEndpoint(device))
-    assert identity.node_id == node.state.user.id
-    assert identity.name == node.config.long_name
+    proved = await probe(SerialEndpoint(device))
+    assert proved.identity.node_id == node.state.user.id
+    assert proved.identity.name == node.config.long_name
+    assert (proved.nodes, proved.favorites) == (node.config.nodes, 1)
     again = await probe(SerialEndpoint(device))
-    assert again == identity
+    assert again == proved
 
 
 async def test_a_radio_behind_a_network_adapter(socket_enabled: None, short_times: None) -> None:
