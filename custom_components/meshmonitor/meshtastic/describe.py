@@ -1,8 +1,8 @@
 """The mirrored radio and its nodes, in the terms of `mesh.model`."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final
+from typing import Any, Final
 
 from ..mesh.model import Channel, Identity, Node, Position, Telemetry
 from . import names, nodes, packets, telemetry, wire
@@ -215,12 +215,12 @@ def decode_position(position: bytes, heard: float, now: float) -> Position | Non
     if found is None:
         return None
     place, stated = found
-    return replace(place, time=sane_time(stated, now) or heard or None)
+    return Position(**place, time=sane_time(stated, now) or heard or None)
 
 
 @lru_cache(maxsize=_REMEMBERED)
-def _place(position: bytes) -> tuple[Position, int] | None:
-    """Return the place that a ``Position`` states, without and beside the time that it states."""
+def _place(position: bytes) -> tuple[dict[str, Any], int] | None:
+    """Return what a ``Position`` says of a place, by the model's names, and the time it states."""
     try:
         fields = {item.number: item for item in wire.scan(position)}
     except wire.WireError:
@@ -236,15 +236,15 @@ def _place(position: bytes) -> tuple[Position, int] | None:
     altitude = optional(_ALTITUDE)
     speed = optional(_GROUND_SPEED)
     course = optional(_GROUND_TRACK)
-    place = Position(
-        latitude=latitude,
-        longitude=longitude,
-        altitude=None if altitude is None else float(_signed(altitude)),
-        accuracy=accuracy(optional(_PRECISION_BITS) or 0),
-        speed=None if speed is None else round(speed / 3.6, 2),
-        course=None if course is None or course > 360_00000 else course / 1e5,
-        satellites=optional(_SATELLITES) or None,
-    )
+    place = {
+        "latitude": latitude,
+        "longitude": longitude,
+        "altitude": None if altitude is None else float(_signed(altitude)),
+        "accuracy": accuracy(optional(_PRECISION_BITS) or 0),
+        "speed": None if speed is None else round(speed / 3.6, 2),
+        "course": None if course is None or course > 360_00000 else course / 1e5,
+        "satellites": optional(_SATELLITES) or None,
+    }
     return place, optional(_TIMESTAMP) or optional(_POSITION_TIME) or 0
 
 

@@ -1,8 +1,10 @@
 """What the radio says, handed to all who have to know: mirror, phones, and Home Assistant."""
 
+import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 import hashlib
+import itertools
 import logging
 import time
 from typing import Final
@@ -40,6 +42,8 @@ _LOGGER = logging.getLogger(__name__)
 
 REMEMBERED_PACKETS: Final = 2048
 """A retransmission that the radio did not recognise comes within minutes, if at all."""
+TOLD_AT_ONCE: Final = 64
+"""So many nodes are described before everybody else has had a turn."""
 _ROUTING_ERROR_REASON: Final = 3
 
 _PACKET: Final = 2
@@ -118,6 +122,15 @@ class Intake:
         self._heard: OrderedDict[tuple[int, int], None] = OrderedDict()
         self._fingerprint = b""
         self._live_since = float("inf")
+        self._untold: dict[int, bool] = {}
+        self._telling: asyncio.Handle | None = None
+
+    def stop(self) -> None:
+        """Tell nothing any more."""
+        self._untold.clear()
+        if self._telling is not None:
+            self._telling.cancel()
+            self._telling = None
 
     def restored(self) -> bool:
         """The mirror was filled from an earlier run; returns whether it is of this radio."""
@@ -274,11 +287,10 @@ class Intake:
         return False
 
     def _tell(self, change: MirrorChange) -> None:
-        now = time.time()
         for num in change.nodes:
-            node = self._decoder.node(num, now)
-            if node is not None:
-                self._emit(NodeChanged(node, is_new=num in change.new_nodes))
+            self._untold[num] = num in change.new_nodes or self._untold.get(num, False)
+        if self._telling is None:
+            self._tell_nodes()
         for num in change.removed_nodes:
             self._emit(NodeRemoved(names.node_id(num)))
         if change.channels:
@@ -286,6 +298,18 @@ class Intake:
         own = self._mirror.my_node_num
         if own in change.nodes or change.config:
             self._check_identity()
+
+    def _tell_nodes(self) -> None:
+        """Tell of some nodes now and of more in the next turn: a dump brings a thousand."""
+        self._telling = None
+        now = time.time()
+        for num in list(itertools.islice(self._untold, TOLD_AT_ONCE)):
+            is_new = self._untold.pop(num)
+            node = self._decoder.node(num, now)
+            if node is not None:
+                self._emit(NodeChanged(node, is_new=is_new))
+        if self._untold:
+            self._telling = asyncio.get_running_loop().call_soon(self._tell_nodes)
 
     def _check_identity(self) -> None:
         identity = self._decoder.identity()

@@ -184,15 +184,16 @@ class NodeRecord:
 
     def number(self, field: int) -> int:
         """Return a number field, 0 where it is absent."""
-        item = self._item(field)
-        return wire.value_int(item) & 0xFFFFFFFF
+        encoded = self._fields.get(field)
+        return wire.lone_number(encoded) & 0xFFFFFFFF if encoded else 0
 
     def message(self, field: int) -> bytes | None:
         """Return the bytes of a field that is a message; None where it is absent."""
-        item = self._item(field)
-        if item is None or item.wire_type != wire.BYTES:
+        encoded = self._fields.get(field)
+        # All fields of a node info have tags of one byte.
+        if not encoded or encoded[0] & 7 != wire.BYTES:
             return None
-        return self._fields[field][item.value_start :]
+        return wire.lone_bytes(encoded)
 
     def has(self, field: int) -> bool:
         """Return whether a field is there, be it with a zero."""

@@ -116,6 +116,7 @@ class MeshtasticSource(MeshSource):
     async def stop(self) -> None:
         await self._virtual_node.stop()
         await self._radio.link.stop()
+        self._intake.stop()
         self._requests.stop()
         self._switchboard.stop()
         self._outbox.stop()

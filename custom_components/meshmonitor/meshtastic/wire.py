@@ -141,6 +141,28 @@ def value_int(field: Field | None, default: int = 0) -> int:
     return field.number_value
 
 
+def lone_number(encoded: bytes) -> int:
+    """Return the unsigned value of a whole, well-formed field that stands by itself.
+
+    The same as `value_int` of a scan, in a fraction of the time for what is common.
+    """
+    size = len(encoded)
+    if encoded[0] < 0x80:
+        wire_type = encoded[0] & 7
+        if size == 2 and wire_type == VARINT:
+            return encoded[1]
+        if size == 5 and wire_type == FIXED32:
+            return _from_bytes(encoded[1:], "little")
+    return value_int(scan(encoded)[0])
+
+
+def lone_bytes(encoded: bytes) -> bytes:
+    """Return the value of a whole, well-formed field that stands by itself, as `value_bytes`."""
+    if encoded[0] < 0x80 and encoded[0] & 7 == BYTES and encoded[1] < 0x80:
+        return encoded[2:]
+    return value_bytes(encoded, scan(encoded)[0])
+
+
 def repeated_numbers(fields: Iterable[Field]) -> set[int]:
     """Return the numbers that stand more than once."""
     seen: set[int] = set()
