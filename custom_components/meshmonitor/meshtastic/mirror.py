@@ -15,10 +15,12 @@ from .mirror_live import REPLAYED
 from .mirror_state import (
     NO_CHANGE,
     SECURITY_CONFIG,
+    Captured,
     IncompleteError,
     MirrorChange,
     MirrorState,
     number_field,
+    read_captured,
 )
 from .nodes import USER, ReadingKey
 from .packets import MeshPacket
@@ -74,7 +76,7 @@ class Mirror:
         """Whether all that is known comes from an earlier run: the private key is not."""
         self._max_nodes = max_nodes
         self._state: MirrorState | None = None
-        self._capture: list[bytes] | None = None
+        self._capture: list[Captured] | None = None
         self._pending: MirrorState | None = None
         self._answers: dict[AdminQuery, bytes] = {}
 
@@ -97,8 +99,8 @@ class Mirror:
         if self._capture is None:
             return False
         try:
-            number, _ = packets.variant(payload)
-            if number in _NO_CONFIGURATION:
+            captured = read_captured(payload)
+            if captured.number in _NO_CONFIGURATION:
                 return False
             redact(payload)
         except wire.WireError:
@@ -107,7 +109,7 @@ class Mirror:
         if len(self._capture) >= MAX_CAPTURE:
             self.counters["capture_overflow"] += 1
         else:
-            self._capture.append(payload)
+            self._capture.append(captured)
         return True
 
     def complete_capture(self) -> CaptureResult:

@@ -5,9 +5,10 @@ changed.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Final, Self
+from typing import Final, NamedTuple, Self
 
 from . import nodes, packets, wire
 from .nodes import NodeRecord
@@ -72,12 +73,39 @@ class MirrorChange:
 NO_CHANGE: Final = MirrorChange()
 
 
+class Captured(NamedTuple):
+    """One frame of a capture, read when it comes: all of them at its end would block the loop."""
+
+    payload: bytes
+    """The ``FromRadio`` as it came."""
+    number: int
+    """Of its variant."""
+    value: bytes
+    """What the variant holds."""
+    record: NodeRecord | None
+    """The node, where it is a readable node info."""
+
+
+def read_captured(payload: bytes) -> Captured:
+    """Read a frame of a capture.
+
+    Raises:
+        wire.WireError: It is malformed.
+    """
+    number, value = packets.variant(payload)
+    record = None
+    if number == packets.NODE_INFO:
+        with suppress(wire.WireError):
+            record = NodeRecord(payload, value)
+    return Captured(payload, number, value, record)
+
+
 class MirrorState:
     """One complete capture, and what was heard since."""
 
     def __init__(
         self,
-        payloads: Iterable[bytes],
+        captured: Collection[Captured],
         redact: Callable[[bytes], bytes],
         max_nodes: int,
         counters: Counter[str],
@@ -85,7 +113,7 @@ class MirrorState:
         """Lay out a capture.
 
         Args:
-            payloads: The ``FromRadio`` messages in the order in which the radio sent them.
+            captured: The radio's messages in the order in which it sent them.
             redact: Returns a ``FromRadio`` without what a client may not see.
             max_nodes: How many nodes are kept at most when new ones are heard.
             counters: Where is counted what finds no room.
@@ -100,13 +128,12 @@ class MirrorState:
         self._redact = redact
         self._slots: dict[SlotKey, Slot] = {}
         self._max_nodes = max_nodes
-        captured = [(payload, *packets.variant(payload)) for payload in payloads]
         self.my_node_num = _own_number(captured)
-        for payload, number, value in captured:
-            if number == packets.NODE_INFO:
-                self._place_node(payload)
-            else:
-                self._place(payload, number, value)
+        for item in captured:
+            if item.record is not None:
+                self._place_node(item.payload, item.record)
+            elif item.number != packets.NODE_INFO:
+                self._place(item)
         own = self.nodes.get(self.my_node_num)
         if own is None:
             raise IncompleteError("no node info of the radio itself")
@@ -115,18 +142,14 @@ class MirrorState:
         """Whether the radio tells positions and measurements of other nodes apart from their
         node info, after the dump: firmware 2.8 and later."""
 
-    def _place(self, payload: bytes, number: int, value: bytes) -> None:
-        slot = Slot(payload)
+    def _place(self, item: Captured) -> None:
+        slot = Slot(item.payload)
         self.layout.append(slot, is_node=False)
-        key = slot_key(number, value)
+        key = slot_key(item.number, item.value)
         if key is not None:
             self._slots[key] = slot
 
-    def _place_node(self, payload: bytes) -> None:
-        try:
-            record = NodeRecord(payload)
-        except wire.WireError:
-            return
+    def _place_node(self, payload: bytes, record: NodeRecord) -> None:
         known = self.nodes.get(record.num)
         if known is not None:
             known.replace(payload)
@@ -298,11 +321,11 @@ def text_field(message: bytes | None, number: int) -> str:
         return ""
 
 
-def _own_number(captured: Iterable[tuple[bytes, int, bytes]]) -> int:
+def _own_number(captured: Iterable[Captured]) -> int:
     num = 0
-    for _, number, value in captured:
-        if number == packets.MY_INFO:
-            num = number_field(value, _MY_NODE_NUM)
+    for item in captured:
+        if item.number == packets.MY_INFO:
+            num = number_field(item.value, _MY_NODE_NUM)
     if num in packets.NOT_A_NODE:
         raise IncompleteError("no my_info that names a node")
     return num

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from . import packets, wire
-from .mirror_state import MirrorState
+from .mirror_state import MirrorState, read_captured
 from .nodes import KEPT, Reading
 from .redaction import without_private_key
 
@@ -86,7 +86,8 @@ def _load(
     frames = [_bytes(frame) for frame in snapshot["frames"]]
     for frame in frames:
         redact(frame)
-    state = MirrorState(frames, redact, max_nodes, counters)
+    captured = [read_captured(frame) for frame in frames]
+    state = MirrorState(captured, redact, max_nodes, counters)
     for num, rssi, heard_at, readings in snapshot["nodes"]:
         record = state.nodes[int(num)]
         record.rssi = None if rssi is None else int(rssi)

@@ -130,14 +130,18 @@ class NodeRecord:
         "rssi",
     )
 
-    def __init__(self, payload: bytes) -> None:
+    def __init__(self, payload: bytes, info: bytes | None = None) -> None:
         """Take a ``FromRadio`` with a ``NodeInfo``, as it came.
+
+        Args:
+            payload: The ``FromRadio``.
+            info: The ``NodeInfo`` in it, where it was looked for already.
 
         Raises:
             wire.WireError: It is malformed, or has no node number.
         """
         self._changed: set[int] = set()
-        self._read(payload)
+        self._read(payload, info)
         self.readings: dict[ReadingKey, Reading] = {}
         self.heard_at = 0.0
         """When a packet of the node last arrived here, Unix seconds; 0 for never. A radio without a
@@ -145,10 +149,12 @@ class NodeRecord:
         self.rssi: int | None = None
         """In dBm, of the last packet that was heard from the node itself."""
 
-    def _read(self, payload: bytes) -> None:
-        number, info = packets.variant(payload)
+    def _read(self, payload: bytes, info: bytes | None = None) -> None:
+        if info is None:
+            number, value = packets.variant(payload)
+            info = value if number == packets.NODE_INFO else b""
         fields = {item.number: info[item.start : item.end] for item in wire.scan(info)}
-        if number != packets.NODE_INFO or NUM not in fields:
+        if NUM not in fields:
             raise wire.WireError("no node info")
         self._base = payload
         self._fields = fields
