@@ -97,12 +97,12 @@ async def test_request_telemetry(hass: HomeAssistant, node: SimulatedNode) -> No
     assert peer.environment is not None
     device = await act(hass, "request_telemetry", node_id=peer_id(peer))
     assert device["kind"] == "device"
-    assert device["values"]["voltage"] == pytest.approx(peer.metrics.voltage)
+    assert device["readings"]["voltage"] == pytest.approx(peer.metrics.voltage)
     environment = await act(
         hass, "request_telemetry", node_id=peer.user.short_name, kind="environment"
     )
     assert environment["kind"] == "environment"
-    assert environment["values"]["temperature"] == pytest.approx(peer.environment.temperature)
+    assert environment["readings"]["temperature"] == pytest.approx(peer.environment.temperature)
     with pytest.raises(ServiceValidationError) as unknown:
         await act(hass, "request_telemetry", node_id=peer_id(peer), kind="mood")
     assert unknown.value.translation_key == "send_not_supported"
@@ -356,7 +356,7 @@ async def test_list_nodes(hass: HomeAssistant, node: SimulatedNode) -> None:
     assert told["device_id"] is None
     assert peer.position is not None
     assert told["position"]["latitude"] == pytest.approx(peer.position.latitude_i / 1e7)
-    assert told["telemetry"]["device"]["values"]
+    assert told["telemetry"]["device"]["readings"]
     assert datetime.fromisoformat(told["last_heard"]).utcoffset() is not None
     assert "public_key" not in told
 

@@ -85,7 +85,8 @@ def position_data(position: Position) -> dict[str, Any]:
 
 def telemetry_data(telemetry: Telemetry) -> dict[str, Any]:
     """Return what a node measured, in the units of its protocol."""
-    return {"values": dict(telemetry.values), "time": iso_time(telemetry.time)}
+    # Not "values": that is a method of every mapping in a template.
+    return {"readings": dict(telemetry.values), "time": iso_time(telemetry.time)}
 
 
 def waypoint_data(waypoint: Waypoint) -> dict[str, Any]:
