@@ -251,7 +251,8 @@ class TcpLink(Link, asyncio.Protocol):
             return
         if reset:
             raw = cast("socket.socket", self._transport.get_extra_info("socket"))
-            raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
+            if raw.fileno() >= 0:
+                raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
         self._transport.abort()
 
     @override

@@ -68,18 +68,12 @@ class Reader:
             self._on_the_way.popleft()
 
     def unconfirmed(self) -> int | None:
-        """Return the first entry that has not reached the client; None where all have."""
+        """Return the first entry that was sent and has not reached the client, if there is one."""
         if self._on_the_way:
             acknowledged = self._acknowledged()
             while self._on_the_way and self._on_the_way[0][1] <= acknowledged:
                 self._on_the_way.popleft()
         return self._on_the_way[0][0] if self._on_the_way else None
-
-    @property
-    def is_superseded(self) -> bool:
-        """Whether a successor has what does not reach this one."""
-        first = self.unconfirmed()
-        return first is not None and first < self.handed_on
 
 
 class Backlog:
@@ -130,7 +124,7 @@ class Backlog:
         if reader not in self._readers:
             return
         self._readers.remove(reader)
-        if reader.is_open and not reader.is_superseded:
+        if self._is_present(reader, reader.key):
             self._place(reader.key, self._confirmed(reader))
 
     def add(
@@ -180,7 +174,7 @@ class Backlog:
             return []
         missed = [*self._history(reader), *self._since_joined(reader)]
         for other in self._readers:
-            if self._is_present(other, reader.key) and other.unconfirmed() is not None:
+            if self._is_present(other, reader.key) and self._missing(other) is not None:
                 other.handed_on = self._next
         reader.is_open = True
         if reader.key in self._places:
@@ -210,7 +204,7 @@ class Backlog:
         self._forget_old(now)
         places = dict(self._places)
         for reader in self._readers:
-            if reader.is_open and not reader.is_superseded:
+            if self._is_present(reader, reader.key):
                 place = self._confirmed(reader)
                 places[reader.key] = max(places.get(reader.key, 0), place)
         return {
@@ -277,15 +271,28 @@ class Backlog:
             return reader.joined if place is None else place
         # Somebody of this key is there. What does not reach it, though, was sent to a phone that
         # has gone and comes back now.
-        unconfirmed = [first for other in present if (first := other.unconfirmed()) is not None]
-        return max(min(unconfirmed, default=reader.joined), place or 0)
+        missing = [first for other in present if (first := self._missing(other)) is not None]
+        return max(min(missing, default=reader.joined), place or 0)
 
     def _is_present(self, other: Reader, key: str) -> bool:
-        return other.is_open and other.key == key and not other.is_superseded
+        """Return whether a reader stands for its key: it does not where a successor has taken over
+        what did not reach it.
+        """
+        if not other.is_open or other.key != key:
+            return False
+        missing = self._missing(other)
+        return missing is None or missing >= other.handed_on
+
+    def _missing(self, reader: Reader) -> int | None:
+        """Return the first entry that a reader with its history has not got, if there is one."""
+        unconfirmed = reader.unconfirmed()
+        if unconfirmed is not None:
+            return unconfirmed
+        return next((entry.number for entry in self._since_joined(reader)), None)
 
     def _confirmed(self, reader: Reader) -> int:
-        unconfirmed = reader.unconfirmed()
-        return self._next if unconfirmed is None else unconfirmed
+        missing = self._missing(reader)
+        return self._next if missing is None else missing
 
     def _place(self, key: str, place: int) -> None:
         self._places[key] = max(self._places.get(key, 0), place)

@@ -237,9 +237,7 @@ class Client(asyncio.Protocol):
         """
         if self._transport is None:
             return 0
-        if not self._transport.is_closing():
-            # One that is aborted forgets what it had not handed over.
-            self._handed_over = self.bytes_out - self._unsent
+        self._note_handed_over()
         sock: socket.socket = self._transport.get_extra_info("socket")
         return max(self._handed_over - unacknowledged(sock), 0)
 
@@ -372,7 +370,12 @@ class Client(asyncio.Protocol):
         self._queued = 0
         self.bytes_out += len(data)
         self._transport.write(data)
-        self._handed_over = self.bytes_out - self._unsent
+        self._note_handed_over()
+
+    def _note_handed_over(self) -> None:
+        """Note what the system has taken; a connection that breaks forgets what it has not."""
+        if self._transport is not None and not self._transport.is_closing():
+            self._handed_over = self.bytes_out - self._unsent
 
     def _read(self) -> None:
         """Hand the next piece to the handler, and see when its successor's turn is."""

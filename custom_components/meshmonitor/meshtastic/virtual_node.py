@@ -303,6 +303,9 @@ class Phone(ClientHandler):
 
     def _give(self, entries: list[Entry]) -> None:
         for entry in entries:
+            if not self.client.is_open:
+                # It stays to be found.
+                return
             self.client.send(entry.frame, Worth.VITAL)
             self.reader.given(entry.number, self.client.position)
 
