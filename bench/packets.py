@@ -13,14 +13,14 @@ from tests.simulators.meshtastic_node import SimulatedNode
 from .dialects import meshcore_command, meshcore_push, meshtastic_frame
 
 _STAMP: Final = re.compile(rb"@@(\d{20})@@")
-_BLANK: Final = b"@@" + b"0" * 20 + b"@@"
-SHORTEST_TEXT: Final = len(_BLANK)
+BLANK: Final = b"@@" + b"0" * 20 + b"@@"
+SHORTEST_TEXT: Final = len(BLANK)
 KINDS: Final = ("text", "position", "telemetry", "node_info")
 
 
 def stamp(frame: bytes, now: int) -> bytes:
     """Return a frame whose text says that it was sent now, by `time.monotonic_ns`."""
-    return frame.replace(_BLANK, b"@@%020d@@" % now, 1)
+    return frame.replace(BLANK, b"@@%020d@@" % now, 1)
 
 
 def delays(chunks: Iterable[tuple[int, bytes]]) -> Iterator[float]:
@@ -66,7 +66,7 @@ def meshtastic_packets(
 def _content(node: SimulatedNode, kind: str, number: int, size: int) -> tuple[Port, bytes]:
     match kind:
         case "text":
-            return PORTS.TEXT_MESSAGE_APP, _BLANK.ljust(size, b".")
+            return PORTS.TEXT_MESSAGE_APP, BLANK.ljust(size, b".")
         case "position":
             position = mesh_pb2.Position(
                 latitude_i=520000000 + 1000 * number,
@@ -91,13 +91,13 @@ def meshtastic_outgoing(packet_id: int) -> bytes:
     """Return a client's packet with a stamp, on a port number that is not paced."""
     packet = mesh_pb2.MeshPacket(id=packet_id, to=0xFFFFFFFF, hop_limit=3)
     packet.decoded.portnum = PORTS.PRIVATE_APP
-    packet.decoded.payload = _BLANK
+    packet.decoded.payload = BLANK
     return meshtastic_frame(mesh_pb2.ToRadio(packet=packet).SerializeToString())
 
 
 def meshcore_receptions(count: int) -> list[bytes]:
     """Return pushes that tell of packets on the air (``PUSH_CODE_LOG_RX_DATA``)."""
-    return [meshcore_push(b"\x88\x18\xb0" + _BLANK) for _ in range(count)]
+    return [meshcore_push(b"\x88\x18\xb0" + BLANK) for _ in range(count)]
 
 
 def meshcore_outgoing() -> bytes:
@@ -105,7 +105,7 @@ def meshcore_outgoing() -> bytes:
 
     It is ``CMD_SEND_CONTROL_DATA``: a discovery, which goes on the air and is not kept anywhere.
     """
-    return meshcore_command(b"\x37\x80" + _BLANK)
+    return meshcore_command(b"\x37\x80" + BLANK)
 
 
 def outgoing(protocol: str) -> bytes:

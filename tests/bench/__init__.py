@@ -1,0 +1,1 @@
+"""Tests of what the speed claims are measured with."""
