@@ -54,24 +54,19 @@ READS: list[tuple[admin_pb2.AdminMessage, Callable[[Stage], object], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("question", "expected", "field"), READS)
-async def test_questions_are_answered_with_the_radio_away(
-    stage: Stage,
-    question: admin_pb2.AdminMessage,
-    expected: Callable[[Stage], object],
-    field: str,
-) -> None:
+async def test_questions_are_answered_with_the_radio_away(stage: Stage) -> None:
     """What the dump holds is answered from it, to the asker alone, with admin off."""
     phone, other = await stage.phone(), await stage.phone()
     _offline(stage)
-    packet_id = phone.send_admin(question, stage.own, from_num=stage.own)
-    await phone.wait_for(lambda: phone.responses(packet_id))
-    (packet,) = phone.responses(packet_id)
-    assert (getattr(packet, "from"), packet.to, packet.priority) == (stage.own, stage.own, 70)
-    answer = ADMIN.FromString(packet.decoded.payload)
-    assert answer.WhichOneof("payload_variant") == field
-    assert getattr(answer, field) == expected(stage)
-    assert len(phone.queue_statuses(packet_id)) == 1
+    for question, expected, field in READS:
+        packet_id = phone.send_admin(question, stage.own, from_num=stage.own)
+        await phone.wait_for(lambda packet_id=packet_id: phone.responses(packet_id))  # type: ignore[misc]
+        (packet,) = phone.responses(packet_id)
+        assert (getattr(packet, "from"), packet.to, packet.priority) == (stage.own, stage.own, 70)
+        answer = ADMIN.FromString(packet.decoded.payload)
+        assert answer.WhichOneof("payload_variant") == field
+        assert getattr(answer, field) == expected(stage)
+        assert len(phone.queue_statuses(packet_id)) == 1
     await other.barrier()
     assert other.packets() == []
     assert stage.node.packets() == []
@@ -91,25 +86,25 @@ FETCHED = [
 ]
 
 
-@pytest.mark.parametrize(("question", "field"), FETCHED)
-async def test_what_the_dump_does_not_hold_is_fetched_once(
-    stage: Stage, question: admin_pb2.AdminMessage, field: str
-) -> None:
+async def test_what_the_dump_does_not_hold_is_fetched_once(stage: Stage) -> None:
     """Several askers cost the radio one question, and the answer is kept."""
     phones = [await stage.phone() for _ in range(3)]
-    ids = {phone: phone.send_admin(question, stage.own) for phone in phones}
-    for phone, packet_id in ids.items():
-        await phone.wait_for(lambda p=phone, i=packet_id: p.responses(i))  # type: ignore[misc]
-        (packet,) = phone.responses(packet_id)
-        answer = ADMIN.FromString(packet.decoded.payload)
-        assert answer.WhichOneof("payload_variant") == field
-        assert answer.session_passkey == b""
-        assert len(phone.queue_statuses(packet_id)) == 1
-        assert [p.decoded.request_id for p in phone.packets(PORT.ADMIN_APP)] == [packet_id]
+    for question, field in FETCHED:
+        ids = {phone: phone.send_admin(question, stage.own) for phone in phones}
+        for phone, packet_id in ids.items():
+            await phone.wait_for(lambda p=phone, i=packet_id: p.responses(i))  # type: ignore[misc]
+            (packet,) = phone.responses(packet_id)
+            answer = ADMIN.FromString(packet.decoded.payload)
+            assert answer.WhichOneof("payload_variant") == field
+            assert answer.session_passkey == b""
+            assert len(phone.queue_statuses(packet_id)) == 1
+            assert phone.packets(PORT.ADMIN_APP)[-1].decoded.request_id == packet_id
+    assert [len(phone.packets(PORT.ADMIN_APP)) for phone in phones] == [len(FETCHED)] * 3
     _offline(stage)
     late = await stage.phone()
-    assert isinstance(await late.ask_admin(question, stage.own), ADMIN)
-    assert len(stage.node.packets(PORT.ADMIN_APP)) == 1
+    for question, _ in FETCHED:
+        assert isinstance(await late.ask_admin(question, stage.own), ADMIN)
+    assert len(stage.node.packets(PORT.ADMIN_APP)) == len(FETCHED)
 
 
 async def test_a_question_that_the_radio_does_not_answer_ends_visibly(
@@ -157,21 +152,16 @@ async def test_an_asker_that_leaves_takes_nobodys_answer_along(
     assert len(stage.node.packets(PORT.ADMIN_APP)) == 1
 
 
-@pytest.mark.parametrize(
-    "question",
-    [
+async def test_a_question_for_what_there_is_not_is_refused(stage: Stage) -> None:
+    """Nothing is asked of the radio that no radio has."""
+    phone = await stage.phone()
+    for question in (
         ADMIN(get_channel_request=0),
         ADMIN(get_channel_request=9),
         ADMIN(get_config_request=99),  # type: ignore[arg-type]
-    ],
-)
-async def test_a_question_for_what_there_is_not_is_refused(
-    stage: Stage, question: admin_pb2.AdminMessage
-) -> None:
-    """Nothing is asked of the radio that no radio has."""
-    phone = await stage.phone()
-    packet_id = phone.send_admin(question, stage.own, want_response=True)
-    assert await phone.outcome(packet_id) == [BAD_REQUEST]
+    ):
+        packet_id = phone.send_admin(question, stage.own, want_response=True)
+        assert await phone.outcome(packet_id) == [BAD_REQUEST]
     assert stage.node.packets() == []
 
 
