@@ -171,6 +171,7 @@ class Talk:
         self.received = b""
         self.statuses: list[LinkStatus] = []
         self.tick_error: Exception | None = None
+        self.tick_delay = 5.0
 
     def link_opened(self, now: float) -> None:
         """Greet."""
@@ -193,7 +194,7 @@ class Talk:
         """Do nothing, or fail as told."""
         if self.tick_error is not None:
             raise self.tick_error
-        return 5.0
+        return self.tick_delay
 
     def link_farewell(self) -> bytes:
         """Return the last words."""

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from custom_components.meshmonitor.mesh import client as client_module
-from custom_components.meshmonitor.mesh.client import STALL_TIMEOUT, Client, Worth
+from custom_components.meshmonitor.mesh.client import CLOSE_TIMEOUT, STALL_TIMEOUT, Client, Worth
 from tests.mesh.peers import free_port, until
 from tests.mesh.phones import SMALL, Phone, Recorder
 
@@ -70,6 +70,16 @@ class Seat:
             self.client.send(bytes(8192))
             sent += 8192
             await asyncio.sleep(0)
+        return sent
+
+    async def clog(self) -> int:
+        """Send until some of it stays behind, yet too little to count as slow; return how much."""
+        sent = 0
+        while not transport_of(self.client).get_write_buffer_size():
+            self.client.send(bytes(8192))
+            sent += 8192
+            await asyncio.sleep(0.01)
+        assert not self.client._paused
         return sent
 
 
@@ -138,26 +148,25 @@ async def test_bytes_come_in(host: Host) -> None:
     assert status.last_activity >= before[1]
 
 
+@pytest.mark.parametrize(
+    ("more", "lost"), [(0, set()), (1, {Worth.ROUTINE}), (6, {Worth.ROUTINE, Worth.NEWS})]
+)
 async def test_slow_reader_loses_what_is_worth_least(
-    host: Host, monkeypatch: pytest.MonkeyPatch
+    host: Host, monkeypatch: pytest.MonkeyPatch, more: int, lost: set[Worth]
 ) -> None:
     """Routine goes first, then news; what is vital arrives whole, in order."""
     monkeypatch.setattr(client_module, "MAX_QUEUED", 10_000)
     seat = await host.take(is_small=True)
     stuffed = await seat.stuff()
-    frames = [b"%04d" % number * 125 for number in range(26)]
-    for number, worth in enumerate([Worth.VITAL, Worth.NEWS, Worth.ROUTINE, Worth.VITAL] * 5):
-        seat.client.send(frames[number], worth)
-    assert seat.client.dropped == 0, "just full"
-    seat.client.send(frames[20])
-    assert seat.client.dropped == 5
-    for number in range(21, 26):
-        seat.client.send(frames[number])
-    assert seat.client.status.dropped == 10
+    worths = [Worth.VITAL, Worth.NEWS, Worth.ROUTINE, Worth.VITAL] * 5 + [Worth.VITAL] * more
+    frames = [(b"%04d" % number * 125, worth) for number, worth in enumerate(worths)]
+    for frame, worth in frames:
+        seat.client.send(frame, worth)
     assert seat.client.is_open
+    assert seat.client.status.dropped == 5 * len(lost)
     await seat.phone.read(stuffed)
-    vital = [frame for number, frame in enumerate(frames) if number >= 20 or number % 4 in {0, 3}]
-    assert await seat.phone.read(16 * 500) == b"".join(vital)
+    kept = b"".join(frame for frame, worth in frames if worth not in lost)
+    assert await seat.phone.read(len(kept)) == kept
 
 
 async def test_the_newest_routine_is_kept(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -250,18 +259,15 @@ async def test_idle_client(host: Host) -> None:
 async def test_half_closed(host: Host, caplog: pytest.LogCaptureFixture) -> None:
     """A client that says no more gets what it was to get; what comes later is not for it."""
     seat = await host.take(is_small=True)
-    sent = await seat.stuff()
-    await seat.phone.read(sent)
-    await until(lambda: not seat.client._paused)
     await seat.phone.send(b"question")
     await until(lambda: seat.handler.received == b"question")
-    seat.client.send(b"answer" * 1000)
+    sent = await seat.clog()
     seat.phone.say_no_more()
     await until(lambda: not seat.client.is_open)
     for _ in range(20):
         seat.client.send(b"too late")
         await asyncio.sleep(0)
-    assert await seat.phone.read_to_end() == b"answer" * 1000
+    assert await seat.phone.read_to_end() == bytes(sent)
     await seat.client.closed
     assert host.ends == ["closed by the client"]
     assert "socket.send() raised exception" not in caplog.text
@@ -274,11 +280,7 @@ async def test_closing_takes_no_longer_than_it_may(
     """One that we close, or that half-closes, and does not read the rest is not waited for."""
     monkeypatch.setattr(client_module, "CLOSE_TIMEOUT", 0.05)
     seat = await host.take(is_small=True)
-    # Less than would make it count as slow.
-    while not transport_of(seat.client).get_write_buffer_size():
-        seat.client.send(bytes(8192))
-        await asyncio.sleep(0)
-    assert not seat.client._paused
+    await seat.clog()
     if says_no_more:
         seat.phone.say_no_more()
     else:
@@ -310,7 +312,8 @@ async def test_close_while_it_does_not_read(host: Host) -> None:
     seat = await host.take(is_small=True)
     await seat.stuff()
     seat.client.close("disconnected by the app")
-    await seat.client.closed
+    async with asyncio.timeout(CLOSE_TIMEOUT / 2):
+        await seat.client.closed
     assert host.ends == ["disconnected by the app"]
 
 

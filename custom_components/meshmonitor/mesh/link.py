@@ -236,8 +236,7 @@ class Link:
         lasting = now - stream.ready_at
         if lasting >= LASTING_SESSION:
             self._backoff.reset()
-        if lasting >= QUICK_LOSS and (self._quick_losses or self.status.is_contended):
-            self._quick_losses = 0
+        if lasting >= QUICK_LOSS:
             self._set(replace(self.status, is_contended=False))
 
     def _opened(self, stream: _Stream) -> None:
