@@ -321,6 +321,45 @@ async def test_what_comes_amid_the_dump_is_traffic_and_is_never_replayed(
     assert not {m.WhichOneof("payload_variant") for m in dump} & traffic
 
 
+async def test_what_was_kept_over_a_restart_is_served_until_the_radio_is_read(
+    open_stage: OpenStage,
+) -> None:
+    """Without the private key; and only a difference makes the clients read again."""
+    before = await open_stage()
+    whole = await (await before.phone()).want_config(5)
+    kept = before.source.snapshot()
+    assert before.node.state.private_key.hex() not in repr(kept)
+    await before.source.stop()
+    for hop_limit, reboots in ((3, 0), (5, 1)):
+        stage = await open_stage(started=False)
+        stage.node.state.configs["lora"].lora.hop_limit = hop_limit
+        stage.node.refuse()
+        stage.source.restore(kept)
+        await stage.source.start()
+        phone = await stage.connect()
+        assert await phone.want_config(5) == whole
+        stage.live.append(phone)
+        await stage.node.listen()
+        await stage.until_ready()
+        await phone.wait_for(lambda phone=phone, n=reboots: _reboots(phone) == n)  # type: ignore[misc]
+        await _quiet(stage, phone)
+        assert _reboots(phone) == reboots
+
+
+async def test_a_kept_snapshot_of_another_radio_is_not_served(open_stage: OpenStage) -> None:
+    """The entry is another radio's."""
+    before = await open_stage(NodeConfig(num=0x11111111))
+    kept = before.source.snapshot()
+    stage = await open_stage(started=False, expected_node_id="!22222222")
+    stage.node.refuse()
+    stage.source.restore(kept)
+    await stage.source.start()
+    phone = await stage.connect()
+    phone.send(mesh_pb2.ToRadio(want_config_id=5))
+    await phone.barrier()
+    assert _since(phone, 0) == {"queueStatus"}
+
+
 async def test_lock_state_and_log_records_are_passed_on(stage: Stage) -> None:
     """The lock state also to those who come later, behind their handshake."""
     phone = await stage.phone()
