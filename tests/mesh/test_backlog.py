@@ -228,6 +228,21 @@ def test_nobody_misses_what_it_sent_itself() -> None:
     say(backlog, b"taken late", sender=sender)
     assert visit(backlog, "3") == []
     assert visit(backlog, "4", "192.168.1.8") == [b"taken late"]
+    back = App(backlog, "5")
+    back.open()
+    say(backlog, b"taken later still", back, sender=sender)
+    assert back.got == []
+
+
+def test_two_apps_of_one_key_see_what_the_other_sends() -> None:
+    """Two apps of one key see what the other sends, also before their handshake."""
+    backlog = Backlog()
+    one, two, three = App(backlog, "1"), App(backlog, "2"), App(backlog, "3")
+    one.open()
+    two.open()
+    say(backlog, b"from one", one, two, sender=one)
+    assert (one.got, two.got) == ([], [b"from one"])
+    assert three.open() == [b"from one"]
 
 
 def test_the_same_message_is_kept_once() -> None:

@@ -33,7 +33,7 @@ class Entry:
     origin: str | None = None
     """The key of the client that sent it; None where it was none."""
     sender: str | None = None
-    """The client itself, as long as this program runs."""
+    """The client's connection, where it was still there: others of its key may be other apps."""
 
 
 class Reader:
@@ -147,6 +147,9 @@ class Backlog:
         if identity is not None and any(entry.identity == identity for entry in self._entries):
             return None
         origin = self._keys.get(sender) if sender is not None else None
+        if not any(reader.name == sender for reader in self._readers):
+            # It has gone, and may be back by another connection.
+            sender = None
         entry = Entry(self._next, now, frame, identity, origin, sender)
         self._next += 1
         self._entries.append(entry)
@@ -257,11 +260,13 @@ class Backlog:
         return [
             entry
             for entry in self._entries
-            if entry.number >= reader.next and entry.sender != reader.name
+            if entry.number >= reader.next and not self._is_own(reader, entry)
         ]
 
     def _is_own(self, reader: Reader, entry: Entry) -> bool:
-        return entry.sender is not None and entry.sender == reader.name
+        if entry.sender is None:
+            return entry.origin == reader.key
+        return entry.sender == reader.name
 
     def _start(self, reader: Reader) -> int:
         """Return from where on a connection's key has missed something."""
@@ -275,8 +280,9 @@ class Backlog:
         return max(min(missing, default=reader.joined), place or 0)
 
     def _is_present(self, other: Reader, key: str) -> bool:
-        """Return whether a reader stands for its key: it does not where a successor has taken over
-        what did not reach it.
+        """Return whether a reader stands for a key.
+
+        It does not where a successor has taken over what did not reach it.
         """
         if not other.is_open or other.key != key:
             return False

@@ -30,6 +30,10 @@ _HIGH_WATER: Final = 64 * 1024
 CLOSE_TIMEOUT: Final = 5.0
 """How long a connection that we close may take to hand over what was already sent."""
 _WAIT_CLOSED_TIMEOUT: Final = 0.5
+ACKNOWLEDGE_TIMEOUT: Final = 0.25
+"""How long a connection that we close waits to hear that all has arrived. Systems put off their
+acknowledgements by 40 to 200 ms."""
+_ACKNOWLEDGE_POLL: Final = 0.01
 READ_AT_ONCE: Final = 512
 """Bytes of one client that are looked at before everybody else has had a turn."""
 WORK_LIMIT: Final = 1000.0
@@ -289,10 +293,17 @@ class Client(asyncio.Protocol):
         if self._unsent and self._paused:
             self._transport.abort()
         else:
-            self._transport.close()
-            self._close_due = asyncio.get_running_loop().call_later(
-                CLOSE_TIMEOUT, self._transport.abort
-            )
+            self._close_acknowledged(time.monotonic() + ACKNOWLEDGE_TIMEOUT)
+
+    def _close_acknowledged(self, deadline: float) -> None:
+        """Close as soon as it is known that all has arrived, or not to be known."""
+        assert self._transport is not None
+        loop = asyncio.get_running_loop()
+        if self.acknowledged < self.bytes_out and time.monotonic() < deadline:
+            self._close_due = loop.call_later(_ACKNOWLEDGE_POLL, self._close_acknowledged, deadline)
+            return
+        self._transport.close()
+        self._close_due = loop.call_later(CLOSE_TIMEOUT, self._transport.abort)
 
     def abort(self, reason: str) -> None:
         """End the connection at once; the first reason given stays."""
