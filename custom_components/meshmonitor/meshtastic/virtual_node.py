@@ -38,6 +38,9 @@ one whose connection is closed before that tries again by itself."""
 PARTIAL_FRAME_TIMEOUT: Final = 10.0
 NOTIFICATION_INTERVAL: Final = 5.0
 """Seconds between two notifications to a client: apps show each of them to their user."""
+NO_INTERFACES: Final = 33
+"""``ERRNO_NO_INTERFACES``, ``QueueStatus.res`` of a radio that cannot send (firmware
+``src/mesh/MeshTypes.h``)."""
 MAX_EARLY: Final = 64
 """Frames that are kept for a client until its handshake is complete. The firmware keeps 8 to 32."""
 NODES_TIMEOUT: Final = 10.0
@@ -196,7 +199,9 @@ class Phone(ClientHandler):
         packet_id = 0
         if packet is not None:
             packet_id = packet.id or self._desk.new_packet_id()
-            self.queue_status(packet_id)
+            # A node that has no number yet can send no refusal: then the report has to say it.
+            is_known = self._desk.mirror.my_node_num is not None
+            self.queue_status(packet_id, 0 if is_known else NO_INTERFACES)
         self._nak(packet_id, error, text)
 
     def _nak(self, packet_id: int, error: int, text: str) -> None:

@@ -265,7 +265,7 @@ async def test_nothing_can_be_sent_before_the_radio_is_known(open_stage: OpenSta
     packet_id = phone.send_text("too early")
     await phone.wait_for(phone.notifications)
     await phone.barrier()
-    assert len(phone.queue_statuses(packet_id)) == 1
+    assert [status.res for status in phone.queue_statuses(packet_id)] == [33]
     with pytest.raises(SendError) as caught:
         await stage.source.send_text(OutgoingText(text="too early"))
     assert caught.value.reason is SendReason.NOT_CONNECTED
