@@ -11,6 +11,7 @@ from homeassistant.helpers.condition import async_validate_condition_config
 from homeassistant.helpers.trigger import async_validate_trigger_config
 from homeassistant.setup import async_setup_component
 from homeassistant.util.yaml import parse_yaml
+import probatio
 import pytest
 
 from custom_components.meshmonitor.condition import CONDITIONS
@@ -70,6 +71,6 @@ async def test_actions(hass: HomeAssistant) -> None:
             schema(action.get("data", {}))
     assert set(shown) == set(services)
     for name, service in services.items():
-        assert service.schema is not None
+        assert isinstance(service.schema, probatio.Schema)
         for field in service.schema.schema:
             assert re.search(rf"\b{field.schema}\b", PAGE), (name, field.schema)

@@ -27,7 +27,6 @@ from custom_components.meshmonitor.mesh.source import DeliveryChanged, MessageRe
 from tests.ha import make_entry, set_up, wait_until
 from tests.simulators.meshtastic_node import SimulatedNode
 
-
 pytestmark = pytest.mark.usefixtures("unload")
 
 
@@ -115,6 +114,7 @@ async def test_little_is_known(
     coordinator = await set_up(hass, entry)
     emit(coordinator)
     emit(coordinator, kind=MessageKind.ALERT, sender_id="!00000001", message_id="2")
+    emit(coordinator, kind=MessageKind.DETECTION, sender_name="Door", message_id="3")
     emit(coordinator, origin=Origin.PHONE, channel=0, channel_name="LongFast")
     emit(coordinator, origin=Origin.PHONE, kind=MessageKind.DIRECT, recipient_id="!00000001")
     coordinator.source.emit(
@@ -123,6 +123,7 @@ async def test_little_is_known(
     told = [
         "Base received “hello” from somebody on channel 3",
         "Base received the alert “hello” from !00000001",
+        "Base received the detection “hello” from Door",
         "Base sent “hello” to LongFast for a phone",
         "Base sent “hello” to !00000001 for a phone",
         "Base could not deliver a message to LongFast",

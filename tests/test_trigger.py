@@ -17,7 +17,13 @@ from pytest_homeassistant_custom_component.common import MockConfigEntry, async_
 
 from custom_components.meshmonitor.const import DOMAIN
 from custom_components.meshmonitor.coordinator import MeshMonitorCoordinator
-from custom_components.meshmonitor.mesh.model import Delivery, DeliveryState, Message, Origin
+from custom_components.meshmonitor.mesh.model import (
+    Delivery,
+    DeliveryState,
+    Message,
+    MessageKind,
+    Origin,
+)
 from custom_components.meshmonitor.mesh.source import (
     DeliveryChanged,
     MessageReceived,
@@ -138,7 +144,7 @@ async def test_history_does_not_trigger(hass: HomeAssistant, node: SimulatedNode
     calls = await automate(hass, message_trigger())
     old = Message(
         message_id="1",
-        kind="channel",  # type: ignore[arg-type]
+        kind=MessageKind.CHANNEL,
         origin=Origin.RADIO,
         text="old",
         sender_id=None,
@@ -336,6 +342,10 @@ async def test_described(hass: HomeAssistant) -> None:
         assert description is not None
         fields = {marker.schema for marker in trigger._fields}  # type: ignore[attr-defined]
         assert set(description["fields"]) == fields | {"device_id"}
+    message = described[f"{DOMAIN}.message_received"]
+    assert message is not None
+    kinds = message["fields"]["kind"]["selector"]["select"]["options"]
+    assert set(kinds) == {kind.value for kind in MessageKind}
 
 
 async def test_nothing_is_logged(
