@@ -16,12 +16,19 @@ import pytest
 
 from custom_components.meshmonitor import PLATFORMS
 from custom_components.meshmonitor.config_flow import MeshMonitorConfigFlow, connection_fields
-from custom_components.meshmonitor.const import CONF_VIRTUAL_NODE, DOMAIN
+from custom_components.meshmonitor.const import CONF_NOTIFY_CONTACTS, CONF_VIRTUAL_NODE, DOMAIN
 from custom_components.meshmonitor.event import EVENTS
 from custom_components.meshmonitor.issues import SEVERITIES
 from custom_components.meshmonitor.mesh.source import ProbeReason, Problem, SendReason
+from custom_components.meshmonitor.meshcore import lpp
+from custom_components.meshmonitor.meshcore.decode import ENVIRONMENT_NAMES
+from custom_components.meshmonitor.node_form import node_fields, picked_field
+from custom_components.meshmonitor.options_flow import MeshMonitorOptionsFlow
 from custom_components.meshmonitor.ports import PORT_ERRORS
 from custom_components.meshmonitor.protocols import PROTOCOLS, RadioProtocol
+from custom_components.meshmonitor.readings import NODE_SENSORS, ROLES
+from custom_components.meshmonitor.readings_environment import READINGS, reading_description
+from custom_components.meshmonitor.source_sensors import CLIENTS, GATEWAY_SENSORS
 from custom_components.meshmonitor.virtual_node_form import virtual_node_section
 
 INTEGRATION: Final = Path(__file__).resolve().parent.parent / "custom_components" / "meshmonitor"
@@ -156,14 +163,27 @@ def test_flow_steps() -> None:
     kinds = {f"{protocol}_{connection}" for protocol in PROTOCOLS for connection in CONNECTIONS}
     assert kinds <= steps
     texts = ENGLISH["config"]["step"]
-    assert set(texts) == {"user", "reconfigure", "zeroconf_confirm"} | kinds
+    assert set(texts) == {"user", "reconfigure", "zeroconf_confirm", "usb_confirm", "nodes"} | kinds
     assert set(texts["user"]["menu_options"]) == kinds
     for step in texts.values():
         assert step["title"]
-    assert set(ENGLISH["options"]["step"]) == {"init"}
-    allowed = {"name", "host", "detail", "expected", "found"}
+    assert set(texts["usb_confirm"]["menu_options"]) == {
+        f"{protocol}_serial" for protocol in PROTOCOLS
+    }
+    parts = {
+        name.removeprefix("async_step_")
+        for name in vars(MeshMonitorOptionsFlow)
+        if name.startswith("async_step_")
+    }
+    later = ENGLISH["options"]["step"]
+    assert set(later) == parts
+    assert set(later["init"]["menu_options"]) == parts - {"init"}
+    allowed = {"name", "host", "detail", "expected", "found", "nodes", "favorites"}
     assert all(placeholders(text) <= allowed for text in all_texts(ENGLISH["config"]))
-    assert all(placeholders(text) <= {"name", "detail"} for text in all_texts(ENGLISH["options"]))
+    assert all(
+        placeholders(text) <= {"name", "detail", "nodes", "favorites"}
+        for text in all_texts(ENGLISH["options"])
+    )
 
 
 def fields(schema: probatio.Schema) -> set[str]:
@@ -183,7 +203,7 @@ def test_fields(protocol: RadioProtocol) -> None:
         assert set(section["data"]) == set(section["data_description"]) == inner
         moved = ENGLISH["config"]["step"]["reconfigure"]
         assert outer <= set(moved["data"]) == set(moved["data_description"])
-    later = ENGLISH["options"]["step"]["init"]["sections"][CONF_VIRTUAL_NODE]
+    later = ENGLISH["options"]["step"]["virtual_node"]["sections"][CONF_VIRTUAL_NODE]
     assert inner <= set(later["data"]) == set(later["data_description"])
 
 
@@ -195,7 +215,20 @@ def test_options_form_has_no_text_too_many() -> None:
             for protocol in PROTOCOLS.values()
         )
     )
-    assert set(ENGLISH["options"]["step"]["init"]["sections"][CONF_VIRTUAL_NODE]["data"]) == inner
+    section = ENGLISH["options"]["step"]["virtual_node"]["sections"][CONF_VIRTUAL_NODE]
+    assert set(section["data"]) == inner
+
+
+def test_node_fields() -> None:
+    """The forms that ask for nodes have a name and an explanation for every field."""
+    first = fields(probatio.Schema(node_fields()))
+    step = ENGLISH["config"]["step"]["nodes"]
+    assert set(step["data"]) == set(step["data_description"]) == first
+    later = ENGLISH["options"]["step"]["nodes"]
+    every = first | fields(probatio.Schema(picked_field({}, [])))
+    assert set(later["data"]) == set(later["data_description"]) == every
+    contacts = ENGLISH["options"]["step"]["notifications"]
+    assert set(contacts["data"]) == set(contacts["data_description"]) == {CONF_NOTIFY_CONTACTS}
 
 
 def choices_in(described: Any) -> Iterator[tuple[str, set[str]]]:
@@ -211,8 +244,9 @@ def choices_in(described: Any) -> Iterator[tuple[str, set[str]]]:
 def test_choices() -> None:
     """Every choice of every list has its text."""
     expected: dict[str, set[str]] = {}
-    for protocol in PROTOCOLS.values():
-        for selector in protocol.extra_options.values():
+    forms: list[Mapping[Any, Any]] = [protocol.extra_options for protocol in PROTOCOLS.values()]
+    for form in (*forms, node_fields()):
+        for selector in form.values():
             if isinstance(selector, SelectSelector):
                 key = str(selector.config["translation_key"])
                 expected[key] = {str(choice) for choice in selector.config["options"]}
@@ -225,12 +259,29 @@ def test_choices() -> None:
 
 def entity_keys() -> dict[str, set[str]]:
     """Return the translation keys of the entities of each platform."""
-    platforms = {platform.value for platform in PLATFORMS}
+    # A waypoint is called as its sender called it, and is in no registry.
+    platforms = {platform.value for platform in PLATFORMS} - {"geo_location"}
     keys: dict[str, set[str]] = {platform: set() for platform in platforms}
     for file, key in keywords("translation_key"):
         if file in platforms:
             keys[file].add(key)
+    keys["binary_sensor"].add("detection")
+    keys["sensor"] = sensor_keys()
     return keys
+
+
+def sensor_keys() -> set[str]:
+    """Return the translation keys of all sensors; some are called after what they measure."""
+    numbered = [("power", "ch1_voltage"), ("power", "ch1_current")]
+    numbered += [("environment", "adc_voltage_ch0"), ("environment", "one_wire_temperature_ch0")]
+    for kind in lpp.TYPES.values():
+        for field in kind.fields:
+            name = ENVIRONMENT_NAMES.get(kind.name, kind.name) + field
+            numbered.append(("environment", f"{name}_2"))
+    found = [reading_description(kind, name) for kind, name in numbered]
+    assert None not in found
+    described = (*NODE_SENSORS, *GATEWAY_SENSORS, CLIENTS, *READINGS.values(), *found)
+    return {one.translation_key for one in described if one and one.translation_key}
 
 
 def test_entities() -> None:
@@ -238,12 +289,17 @@ def test_entities() -> None:
     keys = entity_keys()
     for platform, texts in ENGLISH["entity"].items():
         assert set(texts) <= keys[platform], platform
-    unnamed = {"binary_sensor": {"virtual_node"}, "notify": {"channel", "contact"}}
+    unnamed = {
+        "binary_sensor": {"virtual_node"},
+        "device_tracker": {"position"},
+        "notify": {"channel", "contact"},
+    }
     for platform, expected in keys.items():
         assert expected, platform
         texts = ENGLISH["entity"].get(platform, {})
         named = {key for key, text in texts.items() if text.get("name")}
         assert named == expected - unnamed.get(platform, set()), platform
+    assert set(ENGLISH["entity"]["sensor"]["role"]["state"]) == set(ROLES)
     for event in EVENTS:
         assert event.translation_key is not None
         attributes = ENGLISH["entity"]["event"][event.translation_key]["state_attributes"]
@@ -255,6 +311,15 @@ def test_icons() -> None:
     assert {platform: set(icons) for platform, icons in ICONS["entity"].items()} == entity_keys()
     assert set(ICONS["services"]) == set(ENGLISH["services"])
     assert all(text.startswith("mdi:") for text in all_texts(ICONS))
+
+
+def test_system_health() -> None:
+    """Every figure has its text."""
+    tree = dict(trees())["system_health"]
+    [returned] = [node for node in ast.walk(tree) if isinstance(node, ast.Return)]
+    assert isinstance(returned.value, ast.Dict)
+    figures = {key.value for key in returned.value.keys if isinstance(key, ast.Constant)}
+    assert set(ENGLISH["system_health"]["info"]) == figures
 
 
 def test_devices() -> None:

@@ -21,6 +21,7 @@ PLATFORMS = [
     Platform.BUTTON,
     Platform.DEVICE_TRACKER,
     Platform.EVENT,
+    Platform.GEO_LOCATION,
     Platform.NOTIFY,
     Platform.SENSOR,
 ]

@@ -33,11 +33,13 @@ from .mesh.source import (
     SendError,
     SendReason,
     VirtualNodeChanged,
+    WaypointChanged,
 )
 from .messages import MessageLog
 from .presence import Presence, PresenceChanged
 from .protocols import PROTOCOLS, endpoint_of
 from .storage import SnapshotStore
+from .waypoints import Waypoints, WaypointsChanged
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -50,6 +52,7 @@ _WORTH_KEEPING: Final = (
     MessageReceived,
     NodeChanged,
     NodeRemoved,
+    WaypointChanged,
 )
 _LIVE_OPTIONS: Final = frozenset({CONF_NODES, CONF_NOTIFY_CONTACTS, CONF_VIRTUAL_NODE})
 """The options whose change takes effect without a reload."""
@@ -76,7 +79,13 @@ class OptionsChanged:
 
 
 type CoordinatorEvent = (
-    MeshEvent | AvailabilityChanged | NodeHidden | NodeShown | OptionsChanged | PresenceChanged
+    MeshEvent
+    | AvailabilityChanged
+    | NodeHidden
+    | NodeShown
+    | OptionsChanged
+    | PresenceChanged
+    | WaypointsChanged
 )
 
 
@@ -108,6 +117,7 @@ class MeshMonitorCoordinator:
         self.messages = MessageLog()
         self.presence = Presence(hass, self._dispatch)
         self.devices = NodeDevices(hass, entry, self.source, self.protocol.name, self._dispatch)
+        self.waypoints = Waypoints(hass, self._dispatch)
         self.problems: set[Problem] = set()
         self.deliveries: Counter[DeliveryState] = Counter()
         """How many messages came how far since the start."""
@@ -128,16 +138,19 @@ class MeshMonitorCoordinator:
 
     async def async_load(self) -> None:
         """Take over what was known before the last stop, and make the radio's device."""
+        self.entry.async_on_unload(self.waypoints.stop)
         snapshot = await self._store.async_load()
         if snapshot is not None:
             try:
                 self.source.restore(snapshot["source"])
                 self.messages.restore(snapshot["messages"])
                 self.devices.restore(snapshot["devices"])
+                self.waypoints.restore(snapshot["waypoints"])
             except KeyError, ValueError:
                 _LOGGER.warning("%s: what was stored is damaged; starting empty", self.entry.title)
         self.presence.restore(self.source.nodes.values())
         self._async_update_device()
+        self.entry.async_on_unload(self.devices.stop)
         self.devices.start(self.device_id)
 
     async def async_start(self) -> None:
@@ -156,9 +169,9 @@ class MeshMonitorCoordinator:
         self._unsubscribe = None
         await self._announcer.async_stop()
         self.presence.stop()
-        self.devices.stop()
-        await self._store.async_save(self._snapshot())
         await self.source.stop()
+        # Only now is it known what has reached every client.
+        await self._store.async_save(self._snapshot())
         self._issues.clear()
 
     async def _async_hass_stops(self, event: Event) -> None:
@@ -255,6 +268,8 @@ class MeshMonitorCoordinator:
         elif isinstance(event, DeliveryChanged):
             self.messages.note(event.delivery)
             self.deliveries[event.delivery.state] += 1
+        elif isinstance(event, WaypointChanged):
+            self.waypoints.set(event.waypoint)
         elif isinstance(event, NodeChanged):
             self.devices.node_changed(event.node)
         elif isinstance(event, NodeRemoved):
@@ -273,6 +288,7 @@ class MeshMonitorCoordinator:
             "source": self.source.snapshot(),
             "messages": self.messages.snapshot(),
             "devices": self.devices.snapshot(),
+            "waypoints": self.waypoints.snapshot(),
         }
 
     @callback

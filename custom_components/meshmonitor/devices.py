@@ -288,12 +288,12 @@ class NodeDevices:
             self._on_change(NodeHidden(node_id))
 
     @callback
-    def _tidy(self, moment: datetime) -> None:
+    def _tidy(self, _: datetime) -> None:
         """Remove the devices of nodes that were not heard for long, or that the radio forgot."""
         if not self._source.link.is_ready:
             # Nobody can be heard.
             return
-        now = moment.timestamp()
+        now = time.time()
         for node_id in tuple(self._shown):
             node = self._source.node(node_id)
             if node_id != self._source_id and (node is None or not self._is_wanted(node, now)):

@@ -1,7 +1,7 @@
 """Frames to the neutral values that Home Assistant is shown.
 
-Names of readings are those that Meshtastic uses for the same thing, so that what is written for
-one protocol reads the same for the other.
+Names and units of readings are those that Meshtastic uses for the same thing, so that what is
+written for one protocol reads the same for the other.
 """
 
 from collections.abc import Callable, Mapping
@@ -41,11 +41,13 @@ _ROLES: Final = {
     AdvType.ROOM: "room_server",
     AdvType.SENSOR: "sensor",
 }
-_ENVIRONMENT_NAMES: Final = {
+ENVIRONMENT_NAMES: Final = {
     "humidity": "relative_humidity",
     "pressure": "barometric_pressure",
     "luminosity": "lux",
 }
+_ENVIRONMENT_FACTORS: Final = {"current": 1000, "distance": 1000}
+"""Meshtastic has milliamperes and millimetres."""
 _PAYLOAD_ADVERT: Final = 4
 _ROUTES_WITH_CODES: Final = (0, 3)
 _POSITION_NAMES: Final = frozenset({"latitude", "longitude"})
@@ -280,8 +282,9 @@ def lpp_telemetry(data: bytes, now: float) -> tuple[dict[str, Telemetry], Positi
             name = "battery_level" if reading.name == "percentage" else reading.name
             device[name] = reading.value
         else:
-            name = _ENVIRONMENT_NAMES.get(reading.name, reading.name)
-            environment[name if is_self else f"{name}_{reading.channel}"] = reading.value
+            name = ENVIRONMENT_NAMES.get(reading.name, reading.name)
+            value = reading.value * _ENVIRONMENT_FACTORS.get(reading.name, 1)
+            environment[name if is_self else f"{name}_{reading.channel}"] = round(value, 6)
     position = None
     if place.get("latitude") or place.get("longitude"):
         position = Position(
