@@ -16,7 +16,7 @@ from .frames import ChannelMessage, ContactMessage, FrameError
 
 MAX_MESSAGES: Final = 256
 """As many as the largest radios keep."""
-MAX_AGE: Final = 7 * 86400.0
+MAX_AGE: Final = 3 * 86400.0
 MAX_READERS: Final = 64
 """Clients whose place in the log is remembered while they are away."""
 REPEAT_TIME: Final = 600.0
@@ -148,6 +148,10 @@ class Inbox:
         self._places.move_to_end(reader)
         while len(self._places) > MAX_READERS:
             self._places.popitem(last=False)
+
+    def forget(self, reader: Hashable) -> None:
+        """Take a client for one that was never here."""
+        self._places.pop(reader, None)
 
     def take(self, reader: Hashable, version: int, now: float) -> bytes:
         """Return a client's next message in its form, or ``NO_MORE_MESSAGES``."""

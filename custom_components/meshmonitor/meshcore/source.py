@@ -291,8 +291,7 @@ class MeshCoreSource(MeshSource):
             not self._is_expected(self._mirror.public_key),
             {
                 "expected": self._expected_node_id or "",
-                "actual": "" if own is None else own.node_id,
-                "name": "" if own is None else own.name,
+                "found": "" if own is None else own.node_id,
             },
         )
         self._report_counters()

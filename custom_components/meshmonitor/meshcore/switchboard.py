@@ -115,6 +115,11 @@ class Switchboard(Desk):
         device = self.mirror.device
         return device is not None and device.protocol_version >= _SCOPES_SINCE
 
+    @property
+    @override
+    def keeps_missed(self) -> bool:
+        return self.options.keep_missed_messages
+
     @override
     def reader_name(self, phone: Phone) -> str:
         taken = {other.reader for other in self.phones()}

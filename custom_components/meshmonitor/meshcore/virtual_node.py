@@ -57,6 +57,10 @@ class Desk(Protocol):
     def submit(self, phone: Phone, frame: bytes, decision: Forward | Lease) -> None:
         """Send a command to the radio, and let the app know with `Phone.answered`."""
 
+    @property
+    def keeps_missed(self) -> bool:
+        """Whether an app finds the messages that came while it was away."""
+
     def reader_name(self, phone: Phone) -> str:
         """Return the name under which an app reads the inbox, of no other that is connected."""
 
@@ -155,6 +159,8 @@ class Phone(ClientHandler):
         """Take a place in the inbox, if that was not done; returns the name that it goes by."""
         if self.reader is None:
             self.reader = self._desk.reader_name(self)
+            if not self._desk.keeps_missed:
+                self._desk.inbox.forget(self.reader)
             self._desk.inbox.open(self.reader, self._joined_at)
         return self.reader
 

@@ -179,7 +179,7 @@ async def test_another_radio_at_the_same_address(
         await stage.until(lambda: stage.of_kind(ProblemChanged))
         problem = stage.of_kind(ProblemChanged)[-1]
         assert (problem.problem, problem.is_active) == (Problem.OTHER_IDENTITY, True)
-        assert problem.placeholders["actual"] == other.device.settings.public_key.hex()
+        assert problem.placeholders["found"] == other.device.settings.public_key.hex()
         fresh = await stage.app()
         assert len((await fresh.contacts())[1:-1]) == 2
         assert fresh.replies[1] == other.device.settings.self_info()

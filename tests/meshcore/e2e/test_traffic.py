@@ -401,6 +401,27 @@ async def test_a_message_that_another_interface_fetched(
     assert [frame[16:] for frame in await app.drain()] == [b"hi"]
 
 
+@pytest.mark.parametrize("keeps", [True, False])
+async def test_messages_wait_for_an_app_that_was_here_unless_that_is_turned_off(
+    radio: SimulatedCompanion, open_stage: OpenStage, keeps: bool
+) -> None:
+    """What comes while it is there is its own in any case."""
+    stage = await open_stage(radio, keep_missed_messages=keeps)
+    app = await stage.app()
+    await app.drain()
+    await app.close()
+    await stage.until(lambda: not stage.source.virtual_node.clients)
+    radio.device.inbox.put(b"\x08\x00\x01\x00" + bytes(4) + b"Bravo: missed")
+    radio.inject(b"\x83")
+    await stage.until(lambda: stage.of_kind(MessageReceived))
+    back = await stage.app()
+    radio.device.inbox.put(b"\x08\x00\x01\x00" + bytes(3) + b"\x01Bravo: seen")
+    radio.inject(b"\x83")
+    await stage.until(lambda: len(stage.of_kind(MessageReceived)) == 2)
+    texts = [frame.partition(b"Bravo: ")[2] for frame in await back.drain()]
+    assert texts == ([b"missed", b"seen"] if keeps else [b"seen"])
+
+
 async def test_the_radio_is_looked_after(
     radio: SimulatedCompanion, open_stage: OpenStage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
