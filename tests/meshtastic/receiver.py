@@ -8,6 +8,7 @@ from custom_components.meshmonitor.mesh.model import DeliveryState
 from custom_components.meshmonitor.meshtastic.framing import FrameDecoder
 from custom_components.meshmonitor.meshtastic.outbox import Admission, Outbox, Outgoing
 from custom_components.meshmonitor.meshtastic.pacing import PORT, QUEUE_LENGTH
+from custom_components.meshmonitor.meshtastic.session import HEARTBEAT
 
 
 @dataclass
@@ -18,6 +19,8 @@ class Radio:
     is_there: bool = True
     answers: bool = True
     """Whether a QueueStatus follows each packet, on the loop's next turn."""
+    answers_heartbeats: bool = False
+    heartbeats: int = 0
     outbox: Outbox = field(init=False)
     sent: list[tuple[float, int]] = field(default_factory=list)
     changes: list[tuple[int, DeliveryState, bool]] = field(default_factory=list)
@@ -33,6 +36,11 @@ class Radio:
         if not self.is_there:
             return False
         (payload,) = FrameDecoder().feed(data)
+        if payload == HEARTBEAT:
+            self.heartbeats += 1
+            if self.answers_heartbeats:
+                asyncio.get_running_loop().call_soon(self.outbox.queue_status, 0, QUEUE_LENGTH, 0)
+            return True
         packet_id = int.from_bytes(payload)
         self.sent.append((round(self.clock() - self._began, 2), packet_id))
         if self.answers and packet_id:

@@ -12,6 +12,7 @@ from custom_components.meshmonitor.meshtastic import outbox
 from custom_components.meshmonitor.meshtastic.decision import RoutingError
 from custom_components.meshmonitor.meshtastic.outbox import (
     ANSWER_TIMEOUT,
+    ASK_AFTER,
     HOME_ASSISTANT,
     RADIO_MEMORY,
     Admission,
@@ -90,7 +91,7 @@ async def test_late_report(radio: Radio) -> None:
     await asyncio.sleep(2.3)
     radio.submit(4, PORT.TEXT_MESSAGE_APP)
     await asyncio.sleep(60)
-    assert radio.ids == [1, 2, 3, 3, 4, 4]
+    assert radio.ids == [1, 2, 3, 4]
 
 
 async def test_without_radio(radio: Radio) -> None:
@@ -116,7 +117,7 @@ async def test_expiry_while_the_radio_is_full(radio: Radio) -> None:
     for packet_id in range(100):
         radio.submit(packet_id + 1)
     await asyncio.sleep(DEFAULT_PATIENCE + 1)
-    # One each time the radio might have room again; each of them twice, for want of an answer.
+    # One each time the radio might have room again.
     assert radio.outbox.counters["sent"] <= DEFAULT_PATIENCE / FULL_QUEUE_RETRY
     assert radio.error(100) == RoutingError.RATE_LIMIT_EXCEEDED
 
@@ -182,30 +183,34 @@ async def test_radio_that_takes_no_bytes(radio: Radio) -> None:
 
 
 async def test_unanswered_packet(radio: Radio) -> None:
-    """It is sent once more, and then given up."""
+    """The radio is asked whether it is there; a packet of which it never speaks is given up."""
     radio.answers = False
     radio.submit(1)
-    await asyncio.sleep(ANSWER_TIMEOUT + 0.1)
-    assert radio.ids == [1, 1]
+    await asyncio.sleep(ASK_AFTER + 0.1)
+    assert radio.heartbeats == 1
     assert radio.changes == []
-    await asyncio.sleep(ANSWER_TIMEOUT + 0.1)
-    assert radio.ids == [1, 1]
+    await asyncio.sleep(ANSWER_TIMEOUT - ASK_AFTER)
+    assert radio.heartbeats == 1
+    assert radio.ids == [1], "the radio drops a number that it knows without a word"
     assert radio.changes == [(1, FAILED, False)]
     assert radio.error(1) == RoutingError.TIMEOUT
-    assert radio.outbox.counters == {"sent": 2, "retried": 1, "unanswered": 1}
+    assert radio.outbox.counters == {"sent": 1, "unanswered": 1}
 
 
-async def test_repetitions_keep_their_order(radio: Radio) -> None:
-    """Also where the loop comes late, and several are due at once."""
+async def test_heartbeat_proves_what_was_read(radio: Radio) -> None:
+    """Reports get lost in the radio; what it answers later proves the packets before it."""
     radio.answers = False
+    radio.answers_heartbeats = True
     for packet_id in (1, 2, 3):
         radio.submit(packet_id)
-    await asyncio.sleep(1)
-    for flight in radio.outbox._in_flight.values():
-        flight.sent_at = radio.clock() - ANSWER_TIMEOUT
+    await asyncio.sleep(ASK_AFTER - 0.1)
+    # Of its own accord the radio tells of room in its queue: that proves nothing.
     radio.outbox.queue_status(0, 16, 0)
-    await asyncio.sleep(0.1)
-    assert radio.ids == [1, 2, 3, 1, 2, 3]
+    assert radio.changes == []
+    await asyncio.sleep(1)
+    assert radio.changes == [(1, SENT, False), (2, SENT, False), (3, SENT, False)]
+    assert radio.ids == [1, 2, 3]
+    assert "unanswered" not in radio.outbox.counters
 
 
 async def test_evicted_queue_status(radio: Radio) -> None:
@@ -351,8 +356,8 @@ async def test_who_is_told_may_send(radio: Radio) -> None:
     radio.on_change = lambda outgoing: radio.submit(outgoing.packet_id + 1000) and None
     for flight in radio.outbox._in_flight.values():
         flight.sent_at = radio.clock() - ANSWER_TIMEOUT
-        flight.parcel.attempts = 2
-    radio.outbox.queue_status(0, 16, 0)
+        flight.is_asked = True
+    radio.outbox.queue_status(0, 16, 999)
     assert [radio.state(packet_id) for packet_id in (101, 102, 103)] == [FAILED] * 3
     await asyncio.sleep(1)
     assert sorted(radio.ids[6:]) == [1101, 1102, 1103]

@@ -16,6 +16,7 @@ from .admin import AdminQuery
 from .decision import RoutingError
 from .framing import encode
 from .pacing import Pacer, Parcel
+from .session import HEARTBEAT
 
 HOME_ASSISTANT: Final = "home_assistant"
 """The sender's name of what does not come from a client."""
@@ -23,7 +24,10 @@ REMEMBERED: Final = 1024
 """So many packets are remembered for the acknowledgements that may still come."""
 ANSWER_TIMEOUT: Final = 10.0
 """A radio that has not said a word about a packet for so long never got it, or lost it."""
-MAX_ATTEMPTS: Final = 2
+ASK_AFTER: Final = 3.0
+"""A radio keeps two reports for its client and forgets the rest. What it answers a heartbeat with,
+behind a packet that it said nothing of, proves that it has read the packet all the same. Sending
+the packet again would prove nothing: it drops a number that it knows without a word."""
 RADIO_MEMORY: Final = 20
 """The firmware silently drops a packet whose id is among the last so many of a connection."""
 _ACCEPTED: Final = frozenset({0, 35})
@@ -78,6 +82,8 @@ class Admission(Enum):
 class _InFlight:
     parcel: Parcel
     sent_at: float
+    is_asked: bool = False
+    """Whether a heartbeat was sent behind it."""
 
 
 class Outbox:
@@ -198,7 +204,12 @@ class Outbox:
         # The radio works in order, and keeps only two reports: where that of an earlier packet is
         # missing, a later one has pushed it out.
         sent = list(self._in_flight)
-        proven = sent[: sent.index(packet_id) + 1] if packet_id in self._in_flight else []
+        if packet_id in self._in_flight:
+            proven = sent[: sent.index(packet_id) + 1]
+        elif packet_id == 0:
+            proven = [known for known in sent if self._in_flight[known].is_asked]
+        else:
+            proven = []
         for earlier in proven:
             # All of them before anybody is told: who is told may send at once.
             del self._in_flight[earlier]
@@ -224,7 +235,7 @@ class Outbox:
         if outgoing is None or outgoing.state is DeliveryState.DELIVERED:
             return
         if outgoing.state is DeliveryState.QUEUED:
-            # It may wait for its repetition, which is needless now.
+            # A new connection may be about to repeat it, which is needless now.
             self._pacer.remove(packet_id)
         if self._in_flight.pop(packet_id, None) is not None:
             self._pacer.reported(packet_id, self._clock())
@@ -251,7 +262,7 @@ class Outbox:
                 parcel,
                 RoutingError.RATE_LIMIT_EXCEEDED if self._is_open else RoutingError.NO_INTERFACE,
             )
-        self._retry_unanswered(now)
+        self._ask_for_unanswered(now)
         while self._is_open and (ready := self._pacer.take(now)) is not None:
             if not self._write(encode(ready.payload)):
                 self._pacer.put_back(ready)
@@ -262,12 +273,12 @@ class Outbox:
     def _sent(self, parcel: Parcel, now: float) -> None:
         self.counters["sent"] += 1
         if parcel.packet_id:
-            parcel.attempts += 1
             self._recent.append(parcel.packet_id)
             self._pacer.await_report(parcel)
             self._in_flight[parcel.packet_id] = _InFlight(parcel, now)
 
-    def _retry_unanswered(self, now: float) -> None:
+    def _ask_for_unanswered(self, now: float) -> None:
+        """Ask the radio whether it has read what it says nothing of; give up what it never read."""
         late = [
             flight for flight in self._in_flight.values() if now - flight.sent_at >= ANSWER_TIMEOUT
         ]
@@ -275,13 +286,18 @@ class Outbox:
             # All of them before anybody is told: who is told may send at once.
             del self._in_flight[flight.parcel.packet_id]
             self._pacer.reported(flight.parcel.packet_id, now)
-        for parcel in [flight.parcel for flight in reversed(late)]:
-            if parcel.attempts < MAX_ATTEMPTS:
-                self.counters["retried"] += 1
-                self._pacer.put_back(parcel)
-            else:
-                self.counters["unanswered"] += 1
-                self._fail(parcel, RoutingError.TIMEOUT)
+        for flight in late:
+            self.counters["unanswered"] += 1
+            self._fail(flight.parcel, RoutingError.TIMEOUT)
+        silent = [
+            flight
+            for flight in self._in_flight.values()
+            if not flight.is_asked and now - flight.sent_at >= ASK_AFTER
+        ]
+        for flight in silent:
+            flight.is_asked = True
+        if silent:
+            self._write(encode(HEARTBEAT))
 
     def _schedule(self, now: float) -> None:
         if self._timer is not None:
@@ -289,7 +305,8 @@ class Outbox:
             self._timer = None
         due = self._pacer.next_due(now, can_send=self._is_open)
         for flight in self._in_flight.values():
-            left = max(flight.sent_at + ANSWER_TIMEOUT - now, 0.0)
+            patience = ANSWER_TIMEOUT if flight.is_asked else ASK_AFTER
+            left = max(flight.sent_at + patience - now, 0.0)
             due = left if due is None else min(due, left)
         if due is not None:
             self._timer = asyncio.get_running_loop().call_later(due, self._pump)

@@ -80,8 +80,6 @@ class Parcel:
     payload: bytes = field(repr=False)
     """The ``ToRadio`` message."""
     queued_at: float = 0.0
-    attempts: int = 0
-    """How often it was sent."""
 
     @property
     def urgency(self) -> Urgency:
