@@ -71,7 +71,11 @@ class Decoder:
         record = state.nodes.get(num) if state else None
         if state is None or record is None:
             return None
-        return describe.node(state, record) if now is None else describe.node(state, record, now)
+        if now is None:
+            return describe.node(state, record)
+        if record.described is None:
+            record.described = describe.node(state, record, now)
+        return record.described
 
     def nodes(self, now: float | None = None) -> dict[str, Node]:
         """Return all nodes that are known, the own one included, by node id."""

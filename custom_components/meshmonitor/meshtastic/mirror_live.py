@@ -130,13 +130,9 @@ def _take_content(state: MirrorState, record: NodeRecord, packet: MeshPacket, no
     key = reading_key(packet)
     if key is not None:
         time = sane_time(packet.rx_time, now)
-        record.readings[key] = Reading(
-            packet.payload,
-            now if time is None else time,
-            now,
-            snr=packet.rx_snr,
-            hops=packet.hops,
-        )
+        arrived = now if time is None else time
+        reading = Reading(packet.payload, arrived, now, snr=packet.rx_snr, hops=packet.hops)
+        record.keep(key, reading)
     return changed or key is not None
 
 
@@ -161,7 +157,7 @@ def _remember(state: MirrorState, packet: MeshPacket, payload: bytes, now: float
         # What was heard here is the same, and more of it: the radio stores only a part.
         known.frame = payload
         return NO_CHANGE
-    record.readings[key] = Reading(
+    reading = Reading(
         packet.payload,
         stated or 0.0,
         now,
@@ -169,6 +165,7 @@ def _remember(state: MirrorState, packet: MeshPacket, payload: bytes, now: float
         hops=packet.hops,
         frame=payload,
     )
+    record.keep(key, reading)
     return MirrorChange(nodes=frozenset({packet.sender}), is_replay=True)
 
 

@@ -165,6 +165,8 @@ class MirrorState:
                 record.readings = before.readings
                 record.rssi = before.rssi
                 record.heard_at = before.heard_at
+                if record.payload == before.payload:
+                    record.described = before.described
 
     def payload(self, variant: int, index: int = 0) -> bytes | None:
         """Return the ``FromRadio`` of a variant, tag or channel; None where there is none."""

@@ -96,7 +96,7 @@ def _load(
             key = int(portnum), int(variant)
             if key not in KEPT:
                 raise ValueError("no reading that is kept")
-            record.readings[key] = _reading(*reading)
+            record.keep(key, _reading(*reading))
     return state
 
 

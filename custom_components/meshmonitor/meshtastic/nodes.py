@@ -10,6 +10,7 @@ from collections.abc import Mapping
 import struct
 from typing import Final
 
+from ..mesh.model import Node
 from . import packets, wire
 from .framing import MAX_PAYLOAD
 from .names import node_id
@@ -124,6 +125,7 @@ class NodeRecord:
         "_base",
         "_changed",
         "_fields",
+        "described",
         "heard_at",
         "num",
         "readings",
@@ -146,6 +148,8 @@ class NodeRecord:
         self.heard_at = 0.0
         """When a packet of the node last arrived here, Unix seconds; 0 for never. A radio without a
         clock does not say."""
+        self.described: Node | None = None
+        """What was last told of the node; None once anything about it is new."""
         self.rssi: int | None = None
         """In dBm, of the last packet that was heard from the node itself."""
 
@@ -158,6 +162,7 @@ class NodeRecord:
             raise wire.WireError("no node info")
         self._base = payload
         self._fields = fields
+        self.described = None
         self.num = self.number(NUM)
         self._changed.clear()
 
@@ -225,7 +230,13 @@ class NodeRecord:
         else:
             self._fields.pop(field, None)
         self._changed.add(field)
+        self.described = None
         return True
+
+    def keep(self, key: ReadingKey, reading: Reading) -> None:
+        """Keep the newest reading of a kind."""
+        self.readings[key] = reading
+        self.described = None
 
     def set_flag(self, field: int, *, value: bool) -> bool:
         """Set a plain ``bool``, which is written only when true."""
@@ -240,6 +251,7 @@ class NodeRecord:
         stated = sane_time(packet.rx_time, now)
         last_heard = int(now if stated is None else stated)
         self.heard_at = max(self.heard_at, last_heard)
+        self.described = None
         before = self.number(LAST_HEARD)
         if last_heard > before or sane_time(before, now) is None:
             self.set_field(LAST_HEARD, wire.fixed32_field(LAST_HEARD, last_heard))
