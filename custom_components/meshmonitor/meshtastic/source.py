@@ -243,7 +243,7 @@ class MeshtasticSource(MeshSource):
     def restore(self, snapshot: Mapping[str, Any]) -> None:
         try:
             mirror, messages = snapshot["mirror"], snapshot["messages"]
-        except KeyError as err:
+        except (KeyError, TypeError) as err:
             raise ValueError("a snapshot of another version") from err
         self._switchboard.messages.restore(messages)
         try:

@@ -1,0 +1,1 @@
+"""Home Assistant starts, stops, reloads and forgets sources while people use them."""
