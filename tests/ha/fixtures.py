@@ -1,6 +1,7 @@
 """Fixtures of the tests of Home Assistant's side."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from unittest.mock import PropertyMock, patch
 
 from homeassistant.config_entries import ConfigEntryState
 from homeassistant.core import HomeAssistant
@@ -42,3 +43,13 @@ async def unload_fixture(hass: HomeAssistant, socket_enabled: None) -> AsyncIter
         if entry.state is ConfigEntryState.LOADED:
             assert await hass.config_entries.async_unload(entry.entry_id)
     await hass.async_block_till_done()
+
+
+@pytest.fixture(name="all_enabled")
+def all_enabled_fixture() -> Iterator[None]:
+    """Enable those entities, too, that are disabled unless somebody wants them."""
+    with patch(
+        "homeassistant.helpers.entity.Entity.entity_registry_enabled_default",
+        PropertyMock(return_value=True),
+    ):
+        yield
