@@ -24,6 +24,7 @@ for."""
 CONTACTS_TIMEOUT: Final = 10.0
 """A list of contacts that takes longer counts as far as it came."""
 _RETRY_DELAY: Final = 0.5
+_CLOSE_TIMEOUT: Final = 2.0
 
 
 async def probe(endpoint: Endpoint) -> ProbeResult:
@@ -49,6 +50,7 @@ async def probe(endpoint: Endpoint) -> ProbeResult:
             result = await conversation.result()
         finally:
             transport.close()
+            await conversation.wait_closed()
         if result is not None:
             return result
     raise ProbeError(ProbeReason.CONTENDED)
@@ -95,6 +97,14 @@ class _Conversation(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._is_closed = True
         self._progress.set()
+
+    async def wait_closed(self) -> None:
+        """Wait until the connection is gone: a serial port can be opened again only then."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_CLOSE_TIMEOUT):
+                while not self._is_closed:
+                    self._progress.clear()
+                    await self._progress.wait()
 
     async def result(self) -> ProbeResult | None:
         """Ask until both answers are there; None where the connection was taken away.
