@@ -80,6 +80,21 @@ async def test_a_restart_behind_an_open_port(serial_stage: Stage) -> None:
     assert await phone.outcome(packet_id) == [0]
 
 
+async def test_a_board_that_restarts_when_its_port_is_opened(
+    open_serial_stage: OpenStage,
+) -> None:
+    """What it was asked before its restart it has forgotten, and is asked again."""
+    stage = await open_serial_stage(started=False)
+    stage.node.faults.mute = True
+    await stage.source.start()
+    await stage.node.wait_for(lambda: stage.node.want_configs)
+    stage.node.faults.mute = False
+    await stage.node.reboot()
+    await stage.until_ready()
+    assert len(stage.node.want_configs) == 2
+    assert stage.source.link.failures == 0
+
+
 async def test_half_a_frame_of_an_earlier_program_is_overcome(
     open_serial_stage: OpenStage,
 ) -> None:
