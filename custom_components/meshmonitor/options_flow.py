@@ -23,7 +23,6 @@ class MeshMonitorOptionsFlow(OptionsFlow):
         return self.async_show_menu(
             step_id="init",
             menu_options=[CONF_VIRTUAL_NODE, CONF_NODES, "notifications"],
-            description_placeholders={"name": self.config_entry.title},
         )
 
     async def async_step_virtual_node(
