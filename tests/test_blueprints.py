@@ -20,7 +20,7 @@ import pytest
 from pytest_homeassistant_custom_component.common import async_fire_time_changed, async_mock_service
 
 from custom_components.meshmonitor.mesh.source import OutgoingText
-from custom_components.meshmonitor.presence import ONLINE_LIMIT
+from custom_components.meshmonitor.protocols import PROTOCOLS
 from tests.ha import make_entry, set_up, wait_until
 from tests.ha.automations import device_of
 from tests.simulators.meshtastic_mesh import PORTS
@@ -145,7 +145,7 @@ async def test_notified(hass: HomeAssistant, node: SimulatedNode) -> None:
         OutgoingText(text="an answer", recipient_id=f"!{peer.num:08x}")
     )
     await wait_until(lambda: len(calls) == 3, "the notifications")
-    await _pass(hass, ONLINE_LIMIT + 10)
+    await _pass(hass, PROTOCOLS["meshtastic"].online_limit + 10)
     told = [(call.data["title"].strip(), call.data["message"].strip()) for call in calls]
     assert told == [
         (name, "is heard again"),

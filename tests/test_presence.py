@@ -1,4 +1,4 @@
-"""A node is online for two hours from when it was heard, as long as there is a radio to hear."""
+"""A node is online for its protocol's limit from when it was heard, as long as there is a radio to hear."""
 
 from collections.abc import Iterator
 from datetime import timedelta
@@ -10,15 +10,12 @@ import pytest
 from pytest_homeassistant_custom_component.common import async_fire_time_changed
 
 from custom_components.meshmonitor.mesh.model import Node
-from custom_components.meshmonitor.presence import (
-    ONLINE_LIMIT,
-    Presence,
-    PresenceChanged,
-    heard_until,
-)
+from custom_components.meshmonitor.presence import Presence, PresenceChanged, heard_until
+from custom_components.meshmonitor.protocols import PROTOCOLS
 from tests.ha import make_entry, set_up, wait_until
 from tests.simulators.meshtastic_node import SimulatedNode
 
+ONLINE_LIMIT = PROTOCOLS["meshtastic"].online_limit
 ONE, TWO, OWN = "!00000001", "!00000002", "!0000000a"
 
 
@@ -28,7 +25,7 @@ class Stage:
     def __init__(self, hass: HomeAssistant, freezer: FrozenDateTimeFactory) -> None:
         """Begin without nodes."""
         self.told: list[tuple[str, bool]] = []
-        self.presence = Presence(hass, self._note)
+        self.presence = Presence(hass, self._note, ONLINE_LIMIT)
         self._hass = hass
         self._freezer = freezer
 
@@ -56,10 +53,10 @@ def stage_fixture(hass: HomeAssistant, freezer: FrozenDateTimeFactory) -> Iterat
 
 
 def test_rule() -> None:
-    """Two hours from when it was heard; a clock that runs ahead gains nothing."""
-    assert heard_until(Node(node_id=ONE), 1000.0) is None
-    assert heard_until(Node(node_id=ONE, last_heard=900.0), 1000.0) == 900.0 + ONLINE_LIMIT
-    assert heard_until(Node(node_id=ONE, last_heard=1200.0), 1000.0) == 1000.0 + ONLINE_LIMIT
+    """The limit from when it was heard; a clock that runs ahead gains nothing."""
+    assert heard_until(Node(node_id=ONE), 1000.0, 50.0) is None
+    assert heard_until(Node(node_id=ONE, last_heard=900.0), 1000.0, 50.0) == 950.0
+    assert heard_until(Node(node_id=ONE, last_heard=1200.0), 1000.0, 50.0) == 1050.0
 
 
 async def test_first_reading_is_no_news(stage: Stage) -> None:

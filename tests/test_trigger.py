@@ -30,7 +30,7 @@ from custom_components.meshmonitor.mesh.source import (
     NodeRemoved,
     OutgoingText,
 )
-from custom_components.meshmonitor.presence import ONLINE_LIMIT
+from custom_components.meshmonitor.protocols import PROTOCOLS
 from custom_components.meshmonitor.trigger import TRIGGERS
 from tests.ha import coordinator_of, make_entry, set_up, wait_until
 from tests.ha.automations import automate, device_of, payloads
@@ -270,7 +270,9 @@ async def test_node_comes_and_goes(hass: HomeAssistant, node: SimulatedNode) -> 
     assert datetime.fromisoformat(online["last_heard"])
     assert online["description"] == f"{peer.user.long_name} came online"
 
-    with freeze_time(dt_util.utcnow() + timedelta(seconds=ONLINE_LIMIT + 10)):
+    with freeze_time(
+        dt_util.utcnow() + timedelta(seconds=PROTOCOLS["meshtastic"].online_limit + 10)
+    ):
         async_fire_time_changed(hass)
         await hass.async_block_till_done()
     assert len(calls) == 2

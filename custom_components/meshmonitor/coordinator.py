@@ -115,7 +115,7 @@ class MeshMonitorCoordinator:
         )
         self.device_id = ""
         self.messages = MessageLog()
-        self.presence = Presence(hass, self._dispatch)
+        self.presence = Presence(hass, self._dispatch, self.protocol.online_limit)
         self.devices = NodeDevices(hass, entry, self.source, self.protocol.name, self._dispatch)
         self.waypoints = Waypoints(hass, self._dispatch)
         self.problems: set[Problem] = set()

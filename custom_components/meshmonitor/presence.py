@@ -11,23 +11,19 @@ from homeassistant.helpers.event import async_call_later
 
 from .mesh.model import Node
 
-ONLINE_LIMIT: Final = 7200.0
-"""Seconds after which a node that was not heard counts as offline. Firmware's own announcements
-come every few hours, positions and telemetry every 15 to 60 minutes."""
 _SHORTEST_WAIT: Final = 5.0
 """Seconds between two looks: nodes of a large mesh fall silent one after the other."""
 
 
-def heard_until(node: Node, now: float) -> float | None:
+def heard_until(node: Node, now: float, limit: float) -> float | None:
     """Return until when a node counts as online; None for one that was never heard.
-
-    This is the rule: a node is online for `ONLINE_LIMIT` seconds from when it was last heard.
 
     Args:
         node: What is known of the node.
         now: The present, Unix seconds; a node's time ahead of it is not believed.
+        limit: For how many seconds a node counts as online from when it was last heard.
     """
-    return None if node.last_heard is None else min(node.last_heard, now) + ONLINE_LIMIT
+    return None if node.last_heard is None else min(node.last_heard, now) + limit
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,15 +41,19 @@ class Presence:
     and what the radio knows when it is back counts first.
     """
 
-    def __init__(self, hass: HomeAssistant, on_change: Callable[[PresenceChanged], None]) -> None:
+    def __init__(
+        self, hass: HomeAssistant, on_change: Callable[[PresenceChanged], None], limit: float
+    ) -> None:
         """Start without nodes.
 
         Args:
             hass: Home Assistant.
             on_change: Is told of every node that comes or goes, but not of those that are there
                 when the radio is read for the first time.
+            limit: After how many seconds of silence a node is offline.
         """
         self._hass = hass
+        self._limit = limit
         self._on_change = on_change
         self._until: dict[str, float] = {}
         self._away_since: float | None = None
@@ -124,7 +124,7 @@ class Presence:
 
     def _heard(self, node: Node, now: float) -> bool:
         """Note when a node was heard; returns whether it is online now and was not before."""
-        until = heard_until(node, now)
+        until = heard_until(node, now, self._limit)
         if node.is_own or until is None or until <= now:
             return False
         before = self._until.get(node.node_id)

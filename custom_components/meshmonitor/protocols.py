@@ -28,6 +28,8 @@ from .meshtastic.options import (
 from .meshtastic.probe import probe as probe_meshtastic
 from .meshtastic.source import MeshtasticSource
 
+HOUR: Final = 3600.0
+
 
 class SourceFactory(TypingProtocol):
     """What makes a source of one protocol."""
@@ -60,6 +62,8 @@ class RadioProtocol:
     """Those options that only this protocol has, with what asks for them in a form."""
     radio_port: int
     """Where its radios listen."""
+    online_limit: float
+    """After how many seconds of silence a node counts as offline."""
     service_type: str | None = None
     """What its radios announce in the local network (DNS-SD), if they do."""
     is_announced: Callable[[VirtualNodeOptions], bool] | None = None
@@ -115,6 +119,8 @@ PROTOCOLS: Final[Mapping[str, RadioProtocol]] = MappingProxyType(
                     }
                 ),
                 radio_port=MESHTASTIC_RADIO_PORT,
+                # The firmware's own rule for "online": nodes measure every 15 to 60 minutes.
+                online_limit=2 * HOUR,
                 service_type="_meshtastic._tcp.local.",
                 is_announced=_is_meshtastic_announced,
             ),
@@ -132,6 +138,8 @@ PROTOCOLS: Final[Mapping[str, RadioProtocol]] = MappingProxyType(
                     }
                 ),
                 radio_port=MESHCORE_RADIO_PORT,
+                # Repeaters announce themselves every 12 hours, others when their owner wants it.
+                online_limit=25 * HOUR,
             ),
         )
     }
