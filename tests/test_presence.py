@@ -1,4 +1,4 @@
-"""A node is online for its protocol's limit from when it was heard, as long as there is a radio to hear."""
+"""A node is online for a while from when it was heard, as long as there is a radio to hear."""
 
 from collections.abc import Iterator
 from datetime import timedelta
