@@ -89,6 +89,7 @@ class Backlog:
         self._max_entries = max_entries
         self._max_age = max_age
         self._entries: deque[Entry] = deque()
+        self._identities: set[Hashable] = set()
         self._next = 1
         self._places: OrderedDict[str, int] = OrderedDict()
         self._readers: list[Reader] = []
@@ -144,7 +145,7 @@ class Backlog:
             sender: The connection of the client that sent it, also where it is gone by now: that
                 client does not miss it.
         """
-        if identity is not None and any(entry.identity == identity for entry in self._entries):
+        if identity is not None and identity in self._identities:
             return None
         origin = self._keys.get(sender) if sender is not None else None
         if not any(reader.name == sender for reader in self._readers):
@@ -153,12 +154,14 @@ class Backlog:
         entry = Entry(self._next, now, frame, identity, origin, sender)
         self._next += 1
         self._entries.append(entry)
+        self._identities.add(identity)
         self._forget_old(now)
         return entry
 
     def clear(self) -> None:
         """Forget all frames; nobody misses them any more."""
         self._entries.clear()
+        self._identities.clear()
 
     def is_due(self, reader: Reader, entry: Entry) -> bool:
         """Return whether a new entry is sent at once, or found when the reader is opened."""
@@ -243,6 +246,7 @@ class Backlog:
         except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as err:
             raise ValueError("a damaged backlog") from err
         self._entries = deque(entries)
+        self._identities = {entry.identity for entry in entries}
         self._next = following
         self._places = OrderedDict(list(places.items())[-MAX_KEYS:])
         self._forget_old(now)
@@ -307,10 +311,10 @@ class Backlog:
             self._places.popitem(last=False)
 
     def _forget_old(self, now: float) -> None:
-        while len(self._entries) > self._max_entries:
-            self._entries.popleft()
-        while self._entries and self._entries[0].time + self._max_age < now:
-            self._entries.popleft()
+        while self._entries and (
+            len(self._entries) > self._max_entries or self._entries[0].time + self._max_age < now
+        ):
+            self._identities.discard(self._entries.popleft().identity)
 
 
 def _load(
