@@ -1,8 +1,8 @@
 """What the entities of a mesh's nodes have in common, and how they come and go with the nodes."""
 
-from asyncio import Handle
+import asyncio
 from collections.abc import Callable, Iterable
-from typing import override
+from typing import Final, override
 
 from homeassistant.core import callback
 from homeassistant.helpers.device_registry import DeviceInfo
@@ -19,6 +19,10 @@ from .devices import NodeHidden, NodeShown, node_identifier
 from .entity import MeshMonitorEntity
 from .mesh.model import Node
 from .mesh.source import NodeChanged, NodeRemoved
+
+ADDED_AT_ONCE: Final = 20
+"""A thousand nodes may be told of at once. Between so many entities and the next, everybody else
+has a turn."""
 
 
 class NodeEntity(MeshMonitorEntity):
@@ -96,7 +100,7 @@ def async_follow_nodes(
     follower = _Follower(coordinator, async_add_entities, offers_fn)
     for node_id in coordinator.devices.shown:
         follower.shown(NodeShown(node_id))
-    follower.add()
+    follower.add_soon()
     entry.async_on_unload(coordinator.subscribe(NodeShown, follower.shown))
     entry.async_on_unload(coordinator.subscribe(NodeHidden, follower.hidden))
     entry.async_on_unload(coordinator.subscribe(NodeChanged, follower.changed))
@@ -117,7 +121,7 @@ class _Follower:
         self._offers_fn = offers_fn
         self._keys: dict[str, set[str]] = {}
         self._pending: list[NodeEntity] = []
-        self._adding: Handle | None = None
+        self._adding: asyncio.Task[None] | None = None
 
     @callback
     def shown(self, event: NodeShown) -> None:
@@ -140,19 +144,24 @@ class _Follower:
             self._look(event.node)
 
     @callback
-    def add(self) -> None:
-        """Add what there is to add."""
-        self.end()
-        new, self._pending = self._pending, []
-        if new:
+    def add_soon(self) -> None:
+        """See to it that what there is to add is added."""
+        if self._pending and self._adding is None:
+            self._adding = self._coordinator.entry.async_create_task(
+                self._coordinator.hass, self._async_add(), f"{DOMAIN} entities of nodes"
+            )
+
+    async def _async_add(self) -> None:
+        while self._pending:
+            new, self._pending = self._pending[:ADDED_AT_ONCE], self._pending[ADDED_AT_ONCE:]
             self._async_add_entities(new)
+            await asyncio.sleep(0)
+        self._adding = None
 
     @callback
     def end(self) -> None:
         """Add nothing more."""
-        if self._adding is not None:
-            self._adding.cancel()
-            self._adding = None
+        self._pending.clear()
 
     def _look(self, node: Node) -> None:
         known = self._keys[node.node_id]
@@ -160,6 +169,4 @@ class _Follower:
             if key not in known:
                 known.add(key)
                 self._pending.append(make())
-        # A thousand nodes that are told of at once are added at once.
-        if self._pending and self._adding is None:
-            self._adding = self._coordinator.hass.loop.call_soon(self.add)
+        self.add_soon()

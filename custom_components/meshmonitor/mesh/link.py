@@ -31,9 +31,10 @@ CONTENDED_AFTER: Final = 3
 CONTENDED_DELAY: Final = 30.0
 """The least wait while another program fights for the radio: both would only disturb each other."""
 _MAX_UNSENT: Final = 64 * 1024
-READ_AT_ONCE: Final = 4096
-"""Bytes of a radio that are looked at before everybody else has had a turn: some sixty packets. A
-radio that says much at once would block the event loop for as long as it takes to follow."""
+READ_AT_ONCE: Final = 1024
+"""Bytes of a radio that are looked at before everybody else has had a turn: some fifteen packets. A
+radio that says much at once would block the event loop for as long as it takes to follow, and each
+packet may change the states of several entities."""
 _FAREWELL_TIMEOUT: Final = 1.0
 
 
