@@ -1,0 +1,1 @@
+"""Any bytes at all, at every place where bytes of strangers are read."""
