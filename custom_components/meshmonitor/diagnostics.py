@@ -8,7 +8,13 @@ from homeassistant.const import CONF_DEVICE, CONF_HOST
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers import device_registry as dr
 
-from .const import CONF_ADMIN_NETWORKS, CONF_ALLOWED_NETWORKS, CONF_BIND_ADDRESS
+from .const import (
+    CONF_ADMIN_NETWORKS,
+    CONF_ALLOWED_NETWORKS,
+    CONF_BIND_ADDRESS,
+    CONF_NOTIFY_CONTACTS,
+    CONF_PICKED,
+)
 from .coordinator import MeshMonitorConfigEntry
 from .mesh.model import Node
 from .mesh.virtual_node import VirtualNodeStatus
@@ -20,6 +26,8 @@ TO_REDACT: Final = {
     CONF_BIND_ADDRESS,
     CONF_DEVICE,
     CONF_HOST,
+    CONF_NOTIFY_CONTACTS,
+    CONF_PICKED,
 }
 
 _TEXTS: Final = {"user_string"}
