@@ -226,8 +226,6 @@ class MeshMonitorConfigFlow(ConfigFlow, domain=DOMAIN):
         """Ask which nodes of the mesh are to be devices, and add the radio."""
         assert self._proved is not None
         if user_input is not None:
-            # Somebody else may have added it while this form was open.
-            self._abort_if_unique_id_configured(reload_on_update=False)
             return self.async_create_entry(
                 title=self._proved.identity.name,
                 data=self._data,

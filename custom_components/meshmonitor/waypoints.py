@@ -1,7 +1,7 @@
 """The places that the members of a mesh have marked."""
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 import time
@@ -53,7 +53,7 @@ class Waypoints:
         return [asdict(waypoint) for waypoint in self]
 
     @callback
-    def restore(self, snapshot: list[Mapping[str, Any]]) -> None:
+    def restore(self, snapshot: Sequence[Mapping[str, Any]]) -> None:
         """Take over what was kept.
 
         Raises:
@@ -102,9 +102,9 @@ class Waypoints:
             )
 
     @callback
-    def _look(self, moment: datetime) -> None:
+    def _look(self, _: datetime) -> None:
         self._timer = None
-        now = moment.timestamp()
+        now = time.time()
         for waypoint in tuple(self):
             if waypoint.expires is not None and waypoint.expires <= now:
                 self._drop(waypoint.waypoint_id)
