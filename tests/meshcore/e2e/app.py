@@ -1,6 +1,7 @@
 """A bare MeshCore app: it sends commands and keeps every frame that comes."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
 from typing import Self
 
@@ -17,6 +18,7 @@ class App:
         self.frames: list[bytes] = []
         """Every frame that came, in order."""
         self.is_closed = False
+        self._counts: Counter[int] = Counter()
         self._taken = 0
         self._news = asyncio.Event()
         self._task = asyncio.create_task(self._read())
@@ -32,7 +34,9 @@ class App:
                 marker, *length = await self._reader.readexactly(3)
                 assert marker == 0x3E, "a device marks its frames by >"
                 size = int.from_bytes(bytes(length), "little")
-                self.frames.append(await self._reader.readexactly(size))
+                frame = await self._reader.readexactly(size)
+                self.frames.append(frame)
+                self._counts[frame[0]] += 1
                 self._news.set()
         except asyncio.IncompleteReadError, ConnectionError:
             self.is_closed = True
@@ -65,7 +69,7 @@ class App:
 
     def count(self, code: int) -> int:
         """Return how many frames of a kind have come."""
-        return sum(frame[0] == code for frame in self.frames)
+        return self._counts[code]
 
     async def take(self, number: int = 1) -> list[bytes]:
         """Wait for the next answers, and return them."""
