@@ -34,6 +34,8 @@ ACKNOWLEDGE_TIMEOUT: Final = 0.25
 """How long a connection that we close waits to hear that all has arrived. Systems put off their
 acknowledgements by 40 to 200 ms."""
 _ACKNOWLEDGE_POLL: Final = 0.01
+OVERDUE: Final = 1.0
+"""Seconds without an acknowledgement after which a client has probably left without a word."""
 READ_AT_ONCE: Final = 512
 """Bytes of one client that are looked at before everybody else has had a turn."""
 WORK_LIMIT: Final = 1000.0
@@ -139,6 +141,7 @@ class Client(asyncio.Protocol):
         self._paused = False
         self._progress_mark = (0, 0.0)
         self._handed_over = 0
+        self._overdue_mark = (0, 0.0)
         self._work = Bucket(WORK_LIMIT, WORK_RATE, self.last_received)
         self._unread = b""
         self._unread_from = 0
@@ -244,6 +247,12 @@ class Client(asyncio.Protocol):
         self._note_handed_over()
         sock: socket.socket = self._transport.get_extra_info("socket")
         return max(self._handed_over - unacknowledged(sock), 0)
+
+    @property
+    def is_overdue(self) -> bool:
+        """Whether something sent has not reached the client's system for a suspicious while."""
+        position, sent_at = self._overdue_mark
+        return self.acknowledged < position and time.monotonic() - sent_at > OVERDUE
 
     def spend(self, amount: float) -> None:
         """Count work beyond that of a piece of bytes; who makes too much of it has to wait.
@@ -379,6 +388,8 @@ class Client(asyncio.Protocol):
         data = b"".join([data for _, data in self._queue])
         self._queue.clear()
         self._queued = 0
+        if self.acknowledged >= self._overdue_mark[0]:
+            self._overdue_mark = (self.bytes_out + len(data), time.monotonic())
         self.bytes_out += len(data)
         self._transport.write(data)
         self._note_handed_over()

@@ -161,6 +161,11 @@ class Inbox:
             return to_version(item.frame, version)
         return NO_MORE_FRAME
 
+    def give_back(self, reader: Hashable, place: int) -> None:
+        """Set a client back to a place, because what it took from there on has not arrived."""
+        if reader in self._places:
+            self._places[reader] = min(self._places[reader], place)
+
     def waiting(self, reader: Hashable) -> int:
         """Return how many messages a client has not fetched."""
         return sum(1 for _ in self._unread(reader))

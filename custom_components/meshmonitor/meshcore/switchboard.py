@@ -122,8 +122,11 @@ class Switchboard(Desk):
 
     @override
     def reader_name(self, phone: Phone) -> str:
-        taken = {other.reader for other in self.phones()}
         name = base = f"{phone.client.address}/{phone.label}"
+        for other in self.phones():
+            if other.reader == base and other.client.is_overdue:
+                other.hand_over()
+        taken = {other.reader for other in self.phones()}
         number = 1
         while name in taken:
             number += 1

@@ -98,6 +98,7 @@ class Phone(ClientHandler):
         self._waiting: deque[bytes] = deque()
         self._outstanding: bytes | None = None
         self._held: bytes | None = None
+        self._unproven: deque[tuple[int, int]] = deque()
         self._hold_timer: asyncio.TimerHandle | None = None
 
     @property
@@ -108,7 +109,12 @@ class Phone(ClientHandler):
     @override
     def data_received(self, data: bytes, now: float) -> None:
         """Take bytes from the app, cut anywhere."""
-        for frame in self._decoder.feed(data):
+        junk = self._decoder.counters.junk_bytes
+        frames = self._decoder.feed(data)
+        self.client.spend(len(frames))
+        if self._decoder.counters.junk_bytes > junk:
+            self.client.report_garbage(self._decoder.counters.junk_bytes - junk)
+        for frame in frames:
             # What is beyond the limit keeps its place, to be refused when its turn comes.
             self._waiting.append(frame if len(self._waiting) < MAX_WAITING else b"")
         self._unfinished_since = now if self._decoder.unfinished else None
@@ -133,7 +139,16 @@ class Phone(ClientHandler):
         """The app is gone."""
         self._cancel_hold()
         self._waiting.clear()
+        self._give_back()
         self._desk.gone(self)
+
+    def hand_over(self) -> None:
+        """Leave the name and the place in the inbox to a successor; go on by another name."""
+        if self.reader is not None:
+            self._give_back()
+            inbox, name = self._desk.inbox, f"{self.reader}#{self.name}"
+            inbox.open(name, inbox.place_of(self.reader) or inbox.end)
+            self.reader = name
 
     def deliver(self, data: bytes, worth: Worth) -> None:
         """Hand on what the radio sent by itself, in its envelope."""
@@ -188,6 +203,8 @@ class Phone(ClientHandler):
             case Refuse(error, reason):
                 self._desk.count_refusal(reason.value)
                 self._reply([error])
+            case Local(LocalKind.SYNC):
+                self._hand_out()
             case Local(kind):
                 self._reply([self._locally(kind, frame)])
             case Hold():
@@ -213,16 +230,32 @@ class Phone(ClientHandler):
             # A radio says so only when a message comes, but some apps ask no more than once.
             self.message_waits()
 
+    def _hand_out(self) -> None:
+        """Give the app its next message, and remember it until it has arrived."""
+        inbox, reader = self._desk.inbox, self.open_inbox()
+        place = inbox.place_of(reader)
+        self._reply([inbox.take(reader, self.version, self._desk.wall_time())])
+        if place is not None and inbox.place_of(reader) != place:
+            self._unproven.append((place, self.client.position))
+        self._forget_proven()
+
+    def _forget_proven(self) -> None:
+        acknowledged = self.client.acknowledged
+        while self._unproven and self._unproven[0][1] <= acknowledged:
+            self._unproven.popleft()
+
+    def _give_back(self) -> None:
+        """Take back the messages that have not arrived."""
+        self._forget_proven()
+        if self._unproven and self.reader is not None:
+            self._desk.inbox.give_back(self.reader, self._unproven[0][0])
+        self._unproven.clear()
+
     def _locally(self, kind: LocalKind, frame: bytes) -> bytes:
-        match kind:
-            case LocalKind.SYNC:
-                reader = self.open_inbox()
-                return self._desk.inbox.take(reader, self.version, self._desk.wall_time())
-            case LocalKind.GET_TIME:
-                return b"\x09" + self._desk.device_time().to_bytes(4, "little")
-            case LocalKind.SCOPE:
-                self.scope = frame[:18]
-                return OK_FRAME
+        if kind is LocalKind.GET_TIME:
+            return b"\x09" + self._desk.device_time().to_bytes(4, "little")
+        self.scope = frame[:18]
+        return OK_FRAME
 
     def _reply(self, frames: Sequence[bytes]) -> None:
         self.is_live = True
