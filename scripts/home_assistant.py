@@ -7,6 +7,7 @@ start that ask other servers are taken as answered.
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
+from importlib.util import find_spec
 import json
 import os
 from pathlib import Path
@@ -24,6 +25,9 @@ RESTART: Final = 100
 START_SECONDS: Final = 180
 STOP_SECONDS: Final = 60
 POLL_SECONDS: Final = 0.2
+# What Home Assistant's voice parts import, and what they want of it. It has to be compiled; without
+# it the services can not be listed, and the page waits for that list before it shows anything.
+VOICE: Final = {"pymicro_vad": "MicroVad", "pyspeex_noise": "AudioProcessor"}
 
 CONFIGURATION: Final = """\
 # Written by scripts/develop when this folder was made. Change it as you like.
@@ -75,6 +79,7 @@ class HomeAssistant:
     def __init__(self, folder: Path, port: int) -> None:
         """Say where its data is and on which port its page will be."""
         self.folder = folder
+        self._stand_ins = folder / "stand_ins"
         self.url = f"http://127.0.0.1:{port}"
         self._port = port
         self._process: asyncio.subprocess.Process | None = None
@@ -87,6 +92,13 @@ class HomeAssistant:
         integration.parent.mkdir(parents=True, exist_ok=True)
         integration.unlink(missing_ok=True)
         integration.symlink_to(PROJECT / "custom_components" / "meshmonitor")
+        for module, name in VOICE.items():
+            stand_in = self._stand_ins / f"{module}.py"
+            stand_in.parent.mkdir(exist_ok=True)
+            if find_spec(module) is None:
+                stand_in.write_text(f'class {name}:\n    """Nobody listens here."""\n')
+            else:
+                stand_in.unlink(missing_ok=True)
         configuration = self.folder / "configuration.yaml"
         if not configuration.exists():
             configuration.write_text(CONFIGURATION.format(latitude=latitude, longitude=longitude))
@@ -117,9 +129,14 @@ class HomeAssistant:
     async def run(self) -> int:
         """Run until it ends by itself, or is stopped; return its exit status."""
         program = [sys.executable, "-m", "homeassistant", "--config", str(self.folder)]
+        path = [str(self._stand_ins), *filter(None, [os.environ.get("PYTHONPATH")])]
         while True:
             self._process = await asyncio.create_subprocess_exec(
-                *program, "--skip-pip", cwd=PROJECT, start_new_session=True
+                *program,
+                "--skip-pip",
+                cwd=PROJECT,
+                env={**os.environ, "PYTHONPATH": os.pathsep.join(path)},
+                start_new_session=True,
             )
             try:
                 status = await self._process.wait()
