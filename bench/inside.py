@@ -11,7 +11,8 @@ from .worker import Worker
 
 SCENARIO: Final = "Inside Home Assistant"
 VARIANTS: Final[dict[str, dict[str, Any]]] = {
-    "as the options' defaults": {},
+    "none a device": {"nodes": {"mode": "gateway"}},
+    "all devices": {"nodes": {"mode": "all", "expire_days": 0}},
 }
 """What is done with the nodes of the mesh: options of the entry by the name of the case."""
 _LIMIT: Final = 20.0
@@ -46,7 +47,7 @@ async def _measure(
         costs: list[float] = []
         blocks: list[float] = []
         culprits: defaultdict[float, str] = defaultdict(str)
-        for _ in range(plan.burst_rounds):
+        for _ in range(plan.inside_rounds):
             seen = await _show(plan, radios, home, radio["number"], kind)
             costs.append(seen["per_packet"] * 1e6)
             blocks.append(seen["longest"] * 1e3)
@@ -54,7 +55,7 @@ async def _measure(
         report.add(SCENARIO, case, f"event loop for a {kind}", "µs", ours=costs)
         report.add(SCENARIO, case, f"longest block amid {kind} packets", "ms", ours=blocks)
         _complain(report, f"{case}, {kind}", max(blocks), culprits[max(blocks)])
-    again = [await home.ask("reload") for _ in range(plan.burst_rounds)]
+    again = [await home.ask("reload") for _ in range(plan.inside_rounds)]
     _add_setup(report, f"{case}, setup with all stored", again)
 
 

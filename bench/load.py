@@ -3,6 +3,8 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
+from ipaddress import ip_address
+import itertools
 import socket
 import time
 from typing import Final, override
@@ -11,6 +13,7 @@ from .dialects import Dialect, Step
 
 HOST: Final = "127.0.0.1"
 PATIENCE: Final = 20.0
+_ADDRESSES: Final = itertools.count(int(ip_address("127.1.0.1")))
 
 
 class LoadError(Exception):
@@ -106,9 +109,10 @@ class Handshake:
 
 
 async def connect(port: int) -> LoadClient:
-    """Open a connection."""
+    """Open a connection, from an address that was never used before, as a new phone would."""
     loop = asyncio.get_running_loop()
-    _, client = await loop.create_connection(LoadClient, HOST, port)
+    address = str(ip_address(next(_ADDRESSES)))
+    _, client = await loop.create_connection(LoadClient, HOST, port, local_addr=(address, 0))
     return client
 
 

@@ -34,6 +34,7 @@ class Plan:
     """Bytes of each of the texts that a stuck client does not read."""
     inside_nodes: int
     """Nodes of the mesh that Home Assistant is shown."""
+    inside_rounds: int
     inside_packets: int
     """Packets of each kind that Home Assistant is shown."""
 
@@ -51,7 +52,8 @@ FULL: Final = Plan(
     idle_clients=200,
     stuck_packets=5000,
     inside_nodes=1000,
-    inside_packets=1000,
+    inside_rounds=2,
+    inside_packets=300,
 )
 SHORT: Final = Plan(
     mesh_sizes=(20,),
@@ -66,5 +68,6 @@ SHORT: Final = Plan(
     idle_clients=5,
     stuck_packets=40,
     inside_nodes=20,
+    inside_rounds=1,
     inside_packets=20,
 )
