@@ -1,5 +1,6 @@
 """One owner's first evening with MeshMonitor, seen through a browser."""
 
+import asyncio
 import socket
 
 from playwright.async_api import expect
@@ -106,10 +107,20 @@ async def change_an_option(screen: Screen) -> None:
         await screen.form.get_by_text("Virtual node").click()
         assert await screen.is_on(SHARE)
         assert await screen.is_on(CONFIGURE) is not wanted
-        await screen.picture("8-options")
+        await screen.picture("8-options" if wanted else "9-options-kept")
         await screen.switch(CONFIGURE).click()
         await screen.submit("Options successfully saved.")
         await screen.finish()
+
+
+async def take(port: int) -> socket.socket:
+    """Listen at a port as soon as it is let go: a source that is disabled takes its time."""
+    async with asyncio.timeout(PATIENCE / 1000):
+        while True:
+            try:
+                return socket.create_server(("", port))
+            except OSError:
+                await asyncio.sleep(0.1)
 
 
 async def read_a_repair(screen: Screen, virtual_node_port: int) -> None:
@@ -118,14 +129,14 @@ async def read_a_repair(screen: Screen, virtual_node_port: int) -> None:
     await screen.page.get_by_role("button", name="Disable", exact=True).click()
     enable = screen.source(SOURCE).get_by_role("button", name="Enable", exact=True)
     await enable.wait_for()
-    with socket.create_server(("", virtual_node_port)):
+    with await take(virtual_node_port):
         await enable.click()
         await screen.open("/config/repairs")
         repairs = screen.page.locator("ha-config-repairs")
         await repairs.get_by_text(f"The virtual node of {SOURCE} cannot listen").click()
         problem = screen.page.get_by_text(f"Port {virtual_node_port} cannot be used")
         await expect(problem).to_be_visible()
-        await screen.picture("9-repair")
+        await screen.picture("10-repair")
 
 
 async def add_meshcore(screen: Screen, companion: SimulatedCompanion) -> None:
