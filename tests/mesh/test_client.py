@@ -10,7 +10,7 @@ import pytest
 
 from custom_components.meshmonitor.mesh import client as client_module
 from custom_components.meshmonitor.mesh.client import CLOSE_TIMEOUT, STALL_TIMEOUT, Client, Worth
-from tests.mesh.peers import free_port, until
+from tests.mesh.peers import until
 from tests.mesh.phones import SMALL, Phone, Recorder
 
 
@@ -380,9 +380,7 @@ async def test_fault_in_admission(
 async def test_mapped_address() -> None:
     """A client that comes by IPv4 to a listener of both families has its IPv4 address."""
     host = Host()
-    sock = socket.create_server(
-        ("::", free_port("::1")), family=socket.AF_INET6, dualstack_ipv6=True
-    )
+    sock = socket.create_server(("::", 0), family=socket.AF_INET6, dualstack_ipv6=True)
     host.port = sock.getsockname()[1]
     server = await asyncio.get_running_loop().create_server(host.make, sock=sock)
     seat = await host.take(source="127.0.0.5")
