@@ -297,3 +297,34 @@ async def test_a_thousand_nodes(hass: HomeAssistant, socket_enabled: None) -> No
         assert len(enabled) < len(of_nodes) / 2
         assert await hass.config_entries.async_unload(entry.entry_id)
         await hass.async_block_till_done()
+
+
+async def test_changed_while_away(hass: HomeAssistant, node: SimulatedNode) -> None:
+    """What was chosen while the source was not set up holds when it is."""
+    entry = make_entry(node, options=nodes("all"))
+    await set_up(hass, entry)
+    assert len(devices(hass, entry)) == 11
+    assert await hass.config_entries.async_unload(entry.entry_id)
+    node.refuse()
+    hass.config_entries.async_update_entry(entry, options=nodes("favorites"))
+    assert await hass.config_entries.async_setup(entry.entry_id)
+    await hass.async_block_till_done()
+    assert set(devices(hass, entry)) == {peer_id(favorite_of(node))}
+
+
+async def test_deleted_and_forgotten(hass: HomeAssistant, node: SimulatedNode) -> None:
+    """A deletion is remembered as long as the radio knows the node."""
+    entry = make_entry(node, options=nodes("all"))
+    coordinator = await set_up(hass, entry)
+    stranger = dr.async_get(hass).async_get_or_create(
+        config_entry_id=entry.entry_id,
+        identifiers={node_identifier(node_id(node), "!0000000a")},
+    )
+    known = peer_id(node.peer(0))
+    assert coordinator.devices.may_delete(stranger)
+    assert coordinator.devices.may_delete(devices(hass, entry)[known])
+    assert set(coordinator.devices.snapshot()["forgotten"]) == {"!0000000a", known}
+    async_fire_time_changed(hass, dt_util.utcnow() + timedelta(days=1, minutes=1))
+    await hass.async_block_till_done()
+    assert set(coordinator.devices.snapshot()["forgotten"]) == {known}
+    assert {known, "!0000000a"}.isdisjoint(devices(hass, entry))

@@ -7,8 +7,9 @@ from typing import Any
 from homeassistant.core import HomeAssistant
 from homeassistant.util import dt as dt_util
 import pytest
-from pytest_homeassistant_custom_component.common import async_fire_time_changed
+from pytest_homeassistant_custom_component.common import MockEntityPlatform, async_fire_time_changed
 
+from custom_components.meshmonitor.geo_location import WaypointLocation
 from custom_components.meshmonitor.mesh.model import Waypoint
 from custom_components.meshmonitor.mesh.source import WaypointChanged
 from custom_components.meshmonitor.waypoints import MAX_WAYPOINTS, Waypoints, WaypointsChanged
@@ -78,3 +79,16 @@ async def test_gone_before_it_was_there(hass: HomeAssistant, node: SimulatedNode
     [state] = hass.states.async_all("geo_location")
     assert state.name == "2"
     assert state.attributes["latitude"] == 3.0
+
+
+@pytest.mark.usefixtures("unload")
+async def test_withdrawn_while_it_is_added(hass: HomeAssistant, node: SimulatedNode) -> None:
+    """Who comes too late goes at once."""
+    coordinator = await set_up(hass, make_entry(node))
+    late, moved = WaypointLocation(coordinator, place(1)), WaypointLocation(coordinator, place(2))
+    late.withdraw()
+    moved.show(place(2, name="Hut"))
+    await MockEntityPlatform(hass, domain="geo_location").async_add_entities([late, moved])
+    await hass.async_block_till_done()
+    [state] = hass.states.async_all("geo_location")
+    assert state.name == "Hut"

@@ -68,7 +68,8 @@ class WaypointLocation(GeolocationEvent):
         """See what became of the waypoint meanwhile."""
         self._is_added = True
         if self._is_withdrawn:
-            self.withdraw()
+            # Its state is written first, right after this.
+            self.hass.loop.call_soon(self.withdraw)
 
     @callback
     def show(self, waypoint: Waypoint) -> None:
