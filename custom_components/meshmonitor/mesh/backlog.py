@@ -298,6 +298,8 @@ class Backlog:
         unconfirmed = reader.unconfirmed()
         if unconfirmed is not None:
             return unconfirmed
+        if reader.next >= self._next:
+            return None
         return next((entry.number for entry in self._since_joined(reader)), None)
 
     def _confirmed(self, reader: Reader) -> int:

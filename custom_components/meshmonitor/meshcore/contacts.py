@@ -94,11 +94,12 @@ class ContactTable:
         Args:
             since: Only contacts whose ``lastmod`` is greater are sent; 0 sends all.
         """
-        sent = [frame for frame in self.frames.values() if contact_lastmod(frame) > since]
-        newest = max(map(contact_lastmod, sent), default=0)
+        changed = [(contact_lastmod(frame), frame) for frame in self.frames.values()]
+        sent = [item for item in changed if item[0] > since]
+        newest = max((lastmod for lastmod, _ in sent), default=0)
         return [
             bytes([Resp.CONTACTS_START]) + len(self.frames).to_bytes(4, "little"),
-            *sent,
+            *(frame for _, frame in sent),
             bytes([Resp.END_OF_CONTACTS]) + newest.to_bytes(4, "little"),
         ]
 
