@@ -151,7 +151,7 @@ async def test_notified(hass: HomeAssistant, node: SimulatedNode) -> None:
         (name, "is heard again"),
         (other.user.long_name, "only for you"),
         ("Not delivered", f"To {name}: an answer"),
-        (name, "was not heard for two hours"),
+        (name, "has fallen silent"),
     ]
     assert {call.data["entity_id"][0] for call in calls} == {"notify.phone"}
 
