@@ -195,7 +195,7 @@ async def test_unexpected_fault(
     async def fail(*args: object, **kwargs: object) -> None:
         raise RuntimeError("a fault of ours")
 
-    monkeypatch.setattr("custom_components.meshmonitor.meshtastic.probe.open_transport", fail)
+    monkeypatch.setattr("custom_components.meshmonitor.mesh.probe.open_transport", fail)
     form = await submit(
         hass, await start(hass, "meshtastic_tcp"), {"host": node.host, "port": node.port}
     )

@@ -5,6 +5,7 @@ import json
 
 import pytest
 
+from custom_components.meshmonitor.mesh import probe as shared_probe
 from custom_components.meshmonitor.mesh.model import LinkState
 from custom_components.meshmonitor.mesh.source import (
     LinkChanged,
@@ -276,7 +277,7 @@ async def test_probe(radio: SimulatedCompanion, monkeypatch: pytest.MonkeyPatch)
     """Proves a radio, and tells why there is none."""
     monkeypatch.setattr(probe_module, "SILENCE_TIMEOUT", 0.3)
     monkeypatch.setattr(probe_module, "ASK_INTERVAL", 0.1)
-    monkeypatch.setattr(probe_module, "_RETRY_DELAY", 0.01)
+    monkeypatch.setattr(shared_probe, "RETRY_DELAY", 0.01)
     endpoint = TcpEndpoint(radio.host, radio.port)
     proved = await probe(endpoint)
     assert (proved.nodes, proved.favorites) == (len(radio.device.contacts) + 1, 0)
@@ -300,7 +301,7 @@ async def test_probe_of_something_else(
     expected: ProbeReason,
 ) -> None:
     """Another service, and a place that somebody takes away each time."""
-    monkeypatch.setattr(probe_module, "_RETRY_DELAY", 0.01)
+    monkeypatch.setattr(shared_probe, "RETRY_DELAY", 0.01)
 
     async def serve(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(greeting)

@@ -17,7 +17,7 @@ PROBE = "custom_components.meshmonitor.meshtastic.probe"
 def _short_times(socket_enabled: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Wait for nobody for long."""
     monkeypatch.setattr(f"{PROBE}.SILENCE_TIMEOUT", 0.3)
-    monkeypatch.setattr(f"{PROBE}._RETRY_DELAY", 0.01)
+    monkeypatch.setattr("custom_components.meshmonitor.mesh.probe.RETRY_DELAY", 0.01)
 
 
 async def test_a_radio_is_proved_by_one_whole_handshake() -> None:
