@@ -1,8 +1,10 @@
 """What happens in a mesh reaches those whom it concerns, and what is wrong reaches the owner."""
 
 import asyncio
+from dataclasses import replace
 
 from homeassistant.core import HomeAssistant
+from homeassistant.data_entry_flow import FlowResultType
 from homeassistant.exceptions import HomeAssistantError, ServiceValidationError
 from homeassistant.helpers import device_registry as dr, issue_registry as ir
 import pytest
@@ -12,6 +14,7 @@ from custom_components.meshmonitor.coordinator import AvailabilityChanged
 from custom_components.meshmonitor.mesh.model import Channel, Node
 from custom_components.meshmonitor.mesh.source import (
     ChannelsChanged,
+    IdentityChanged,
     NodeChanged,
     NodeRemoved,
     OutgoingText,
@@ -19,6 +22,7 @@ from custom_components.meshmonitor.mesh.source import (
     ProblemChanged,
     SendReason,
 )
+from custom_components.meshmonitor.repairs import AdminOpenRepairFlow, async_create_fix_flow
 from tests.ha import (
     coordinator_of,
     free_port,
@@ -158,6 +162,66 @@ async def test_port_taken(
     await wait_until(lambda: coordinator.source.virtual_node.is_running, "the listener")
     assert issue(hass, "virtual_node_bind_failed", entry.entry_id) is None
     assert node.tally["connections"] == 1
+
+
+async def test_admin_open_to_all(hass: HomeAssistant, node: SimulatedNode) -> None:
+    """Everybody may configure the radio: the owner is told, and can end that from the list."""
+    options = virtual_node(free_port())
+    options["virtual_node"] |= {
+        "allow_admin_commands": True,
+        "allowed_networks": ["0.0.0.0/0", "::/0"],
+    }
+    entry = make_entry(node, options=options)
+    coordinator = await set_up(hass, entry)
+    raised = issue(hass, "admin_open_to_all", entry.entry_id)
+    assert raised is not None
+    assert raised.is_fixable
+
+    flow = await async_create_fix_flow(hass, raised.issue_id, raised.data)
+    assert isinstance(flow, AdminOpenRepairFlow)
+    flow.hass, flow.handler, flow.issue_id = hass, DOMAIN, raised.issue_id
+    asked = await flow.async_step_init()
+    assert asked["type"] is FlowResultType.FORM
+    assert entry.options["virtual_node"]["allow_admin_commands"]
+    done = await flow.async_step_confirm({})
+    assert done["type"] is FlowResultType.CREATE_ENTRY
+    await wait_until(
+        lambda: not coordinator.source.virtual_node.options.allow_admin_commands, "the change"
+    )
+    await wait_until(lambda: not issue(hass, "admin_open_to_all", entry.entry_id), "the list")
+    assert coordinator.source.virtual_node.is_running
+    assert entry.options["virtual_node"]["allowed_networks"] == ["0.0.0.0/0", "::/0"]
+    assert node.tally["connections"] == 1
+
+
+@pytest.mark.parametrize("admins", [["192.168.1.0/24"], ["0.0.0.0/0"]])
+async def test_admin_for_some(hass: HomeAssistant, node: SimulatedNode, admins: list[str]) -> None:
+    """Who names networks for one of the two is not told."""
+    options = virtual_node(free_port())
+    open_to_all = {} if admins == ["0.0.0.0/0"] else {"allowed_networks": ["0.0.0.0/0"]}
+    options["virtual_node"] |= {
+        "allow_admin_commands": True,
+        "admin_networks": admins,
+        **open_to_all,
+    }
+    entry = make_entry(node, options=options)
+    await set_up(hass, entry)
+    assert issue(hass, "admin_open_to_all", entry.entry_id) is None
+
+
+async def test_firmware_too_old(hass: HomeAssistant, node: SimulatedNode) -> None:
+    """Firmware that apps refuse is told of; an update ends that, and a strange name is no age."""
+    entry = make_entry(node)
+    coordinator = await set_up(hass, entry)
+    assert issue(hass, "firmware_too_old", entry.entry_id) is None
+    identity = coordinator.source.identity
+    assert identity is not None
+    for firmware, is_old in (("2.5.17.abc", True), ("2.5.18.abc", False), ("2.3", True)):
+        coordinator.source.emit(IdentityChanged(replace(identity, firmware=firmware)))
+        raised = issue(hass, "firmware_too_old", entry.entry_id)
+        assert (raised is not None) is is_old, firmware
+    coordinator.source.emit(IdentityChanged(replace(identity, firmware="home made")))
+    assert issue(hass, "firmware_too_old", entry.entry_id) is None
 
 
 async def test_port_taken_and_another_chosen(hass: HomeAssistant, node: SimulatedNode) -> None:

@@ -209,9 +209,7 @@ async def test_title_changes_nothing(hass: HomeAssistant, node: SimulatedNode) -
     assert node.tally["connections"] == 1
 
 
-@pytest.mark.parametrize(
-    "change", [{"options": {"other": True}}, {"data": {"host": "localhost"}}]
-)
+@pytest.mark.parametrize("change", [{"options": {"other": True}}, {"data": {"host": "localhost"}}])
 async def test_other_changes_reload(
     hass: HomeAssistant, node: SimulatedNode, change: dict[str, Any]
 ) -> None:

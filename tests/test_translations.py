@@ -18,7 +18,7 @@ from custom_components.meshmonitor import PLATFORMS
 from custom_components.meshmonitor.config_flow import MeshMonitorConfigFlow, connection_fields
 from custom_components.meshmonitor.const import CONF_NOTIFY_CONTACTS, CONF_VIRTUAL_NODE, DOMAIN
 from custom_components.meshmonitor.event import EVENTS
-from custom_components.meshmonitor.issues import SEVERITIES
+from custom_components.meshmonitor.issues import FIXABLE, SEVERITIES
 from custom_components.meshmonitor.mesh.source import ProbeReason, Problem, SendReason
 from custom_components.meshmonitor.meshcore import lpp
 from custom_components.meshmonitor.meshcore.decode import ENVIRONMENT_NAMES
@@ -345,10 +345,18 @@ def test_issues() -> None:
     named = {
         "identity_changed": {"expected", "found"},
         "virtual_node_bind_failed": {"port", "error"},
+        "firmware_too_old": {"firmware", "oldest"},
     }
     for key, texts in ENGLISH["issues"].items():
-        assert set(texts) == {"title", "description"}
-        for text in texts.values():
+        if key in FIXABLE:
+            assert set(texts) == {"title", "fix_flow"}
+            assert set(texts["fix_flow"]["step"]) == {"confirm"}
+            shown = texts["fix_flow"]["step"]["confirm"]
+        else:
+            shown = {"description": texts["description"], "title": texts["title"]}
+            assert set(texts) == set(shown)
+        assert set(shown) == {"title", "description"}
+        for text in (texts["title"], *shown.values()):
             assert placeholders(text) <= {"name"} | named.get(key, set())
 
 

@@ -263,6 +263,14 @@ class MeshMonitorCoordinator:
         elif isinstance(event, IdentityChanged):
             self._async_update_device()
             self._announcer.update(self.source)
+            self._issues.set(
+                "firmware_too_old",
+                self.protocol.is_too_old(event.identity.firmware),
+                {
+                    "firmware": event.identity.firmware or "",
+                    "oldest": ".".join(map(str, self.protocol.oldest_firmware)),
+                },
+            )
         elif isinstance(event, MessageReceived):
             self.messages.add(event.message)
         elif isinstance(event, DeliveryChanged):
@@ -312,6 +320,7 @@ class MeshMonitorCoordinator:
             virtual_node.bind_error is not None,
             {"port": str(virtual_node.options.port), "error": virtual_node.bind_error or ""},
         )
+        self._issues.set("admin_open_to_all", virtual_node.options.is_admin_open, {})
         self._announcer.update(self.source)
 
     @callback

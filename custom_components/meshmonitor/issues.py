@@ -13,7 +13,11 @@ SEVERITIES: Final = {
     "link_contended": ir.IssueSeverity.WARNING,
     "identity_changed": ir.IssueSeverity.ERROR,
     "virtual_node_bind_failed": ir.IssueSeverity.ERROR,
+    "admin_open_to_all": ir.IssueSeverity.WARNING,
+    "firmware_too_old": ir.IssueSeverity.WARNING,
 }
+FIXABLE: Final = frozenset({"admin_open_to_all"})
+"""What can be put right from the list itself: see `repairs`."""
 
 
 class Issues:
@@ -41,7 +45,8 @@ class Issues:
             self._hass,
             DOMAIN,
             issue_id,
-            is_fixable=False,
+            data={"entry_id": self._entry.entry_id},
+            is_fixable=key in FIXABLE,
             severity=SEVERITIES[key],
             translation_key=key,
             translation_placeholders={"name": self._entry.title, **placeholders},

@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+import re
 from types import MappingProxyType
 from typing import Any, Final, Protocol as TypingProtocol
 
@@ -29,6 +30,7 @@ from .meshtastic.probe import probe as probe_meshtastic
 from .meshtastic.source import MeshtasticSource
 
 HOUR: Final = 3600.0
+_VERSION: Final = re.compile(r"(\d+)\.(\d+)(?:\.(\d+))?")
 
 
 class SourceFactory(TypingProtocol):
@@ -62,6 +64,8 @@ class RadioProtocol:
     """Those options that only this protocol has, with what asks for them in a form."""
     radio_port: int
     """Where its radios listen."""
+    oldest_firmware: tuple[int, int, int]
+    """What all apps accept, or what this program was made for; older firmware may work in part."""
     online_limit: float
     """After how many seconds of silence a node counts as offline."""
     service_type: str | None = None
@@ -73,6 +77,11 @@ class RadioProtocol:
     def virtual_node_port(self) -> int:
         """Where a virtual node listens unless it is told otherwise."""
         return self.virtual_node_options({}).port
+
+    def is_too_old(self, firmware: str | None) -> bool:
+        """Return whether a firmware's version is known, and older than it should be."""
+        found = _VERSION.search(firmware or "")
+        return found is not None and tuple(map(int, found.groups("0"))) < self.oldest_firmware
 
     def virtual_node_options(self, entry_options: Mapping[str, Any]) -> VirtualNodeOptions:
         """Return the virtual node's options out of those of a config entry.
@@ -119,6 +128,8 @@ PROTOCOLS: Final[Mapping[str, RadioProtocol]] = MappingProxyType(
                     }
                 ),
                 radio_port=MESHTASTIC_RADIO_PORT,
+                # The Apple app connects to no older one (its `AccessoryManager`).
+                oldest_firmware=(2, 5, 18),
                 # The firmware's own rule for "online": nodes measure every 15 to 60 minutes.
                 online_limit=2 * HOUR,
                 service_type="_meshtastic._tcp.local.",
@@ -138,6 +149,8 @@ PROTOCOLS: Final[Mapping[str, RadioProtocol]] = MappingProxyType(
                     }
                 ),
                 radio_port=MESHCORE_RADIO_PORT,
+                # Protocol version 3: error codes, and messages with their signal.
+                oldest_firmware=(1, 4, 0),
                 # Repeaters announce themselves every 12 hours, others when their owner wants it.
                 online_limit=25 * HOUR,
             ),

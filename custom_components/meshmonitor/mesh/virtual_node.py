@@ -56,6 +56,16 @@ class VirtualNodeOptions:
     keep_missed_messages: bool = True
     """Whether a client that was away finds the messages that came meanwhile."""
 
+    @property
+    def is_admin_open(self) -> bool:
+        """Whether anybody in the world who reaches it may configure the radio."""
+        return (
+            self.enabled
+            and self.allow_admin_commands
+            and _has_everyone(self.allowed_networks)
+            and (not self.admin_networks or _has_everyone(self.admin_networks))
+        )
+
     @classmethod
     def from_mapping(cls, options: Mapping[str, Any]) -> Self:
         """Return the options that a config entry holds; a missing key means its default.
@@ -72,6 +82,10 @@ class VirtualNodeOptions:
             if key in values:
                 values[key] = parse_networks(values[key])
         return cls(**values)
+
+
+def _has_everyone(networks: tuple[IPNetwork, ...]) -> bool:
+    return any(network.prefixlen == 0 for network in networks)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
