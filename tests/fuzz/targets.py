@@ -24,7 +24,7 @@ from custom_components.meshmonitor.meshtastic.decode import Decoder
 from custom_components.meshmonitor.meshtastic.mirror import Mirror
 from custom_components.meshmonitor.meshtastic.session import EventKind, Session
 from tests.meshtastic.view import RecordedView
-from tests.simulators import meshcore_recorded
+from tests.simulators.meshcore_recorded import recorded_frames
 from tests.simulators.recording import (
     MESHTASTIC_2_7,
     MESHTASTIC_2_8,
@@ -277,14 +277,6 @@ def _node_frames() -> list[bytes]:
     ]
 
 
-def _meshcore(sender: str) -> list[bytes]:
-    return [
-        line.frame
-        for line in meshcore_recorded.read_recording()
-        if line.frame and (line.sender == "client") == (sender == "client")
-    ]
-
-
 def _streams(payloads: list[bytes], encode: Callable[[bytes], bytes]) -> list[bytes]:
     return [b"".join(map(encode, payloads[at : at + 5])) for at in range(0, len(payloads), 5)]
 
@@ -300,17 +292,22 @@ TARGETS: Final[dict[str, tuple[Target, Callable[[], list[bytes]]]]] = {
     "meshtastic frame": (meshtastic_frame, _node_frames),
     "meshcore device framing": (
         meshcore_device_framing,
-        lambda: _streams(_meshcore("device"), meshcore_framing.to_app),
+        lambda: _streams(recorded_frames("node"), meshcore_framing.to_app),
     ),
     "meshcore app framing": (
         meshcore_app_framing,
-        lambda: _streams(_meshcore("client"), meshcore_framing.to_device),
+        lambda: _streams(recorded_frames("client"), meshcore_framing.to_device),
     ),
-    "meshcore codec": (meshcore_codec, lambda: _meshcore("device")),
+    "meshcore codec": (meshcore_codec, lambda: recorded_frames("node")),
     "meshcore policy": (
         meshcore_policy_and_mirror,
-        lambda: [c + r for c, r in zip(_meshcore("client"), _meshcore("device"), strict=False)],
+        lambda: [
+            command + reply
+            for command, reply in zip(
+                recorded_frames("client"), recorded_frames("node"), strict=False
+            )
+        ],
     ),
-    "meshcore inbox": (meshcore_inbox, lambda: _meshcore("device")),
+    "meshcore inbox": (meshcore_inbox, lambda: recorded_frames("node")),
 }
 """By name: the function, and what gives it something to begin with."""

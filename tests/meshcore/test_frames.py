@@ -27,9 +27,9 @@ from custom_components.meshmonitor.meshcore.pushes import (
 )
 
 from ..simulators.meshcore_mesh import status_blob
-from ..simulators.meshcore_recorded import read_recording
+from ..simulators.meshcore_recorded import recorded_frames
 
-NODE_FRAMES = [line.frame for line in read_recording() if line.sender == "node"]
+NODE_FRAMES = recorded_frames("node")
 OWN_PREFIX = "ae5d1d24fcd8"
 
 

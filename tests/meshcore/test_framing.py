@@ -12,7 +12,7 @@ from custom_components.meshmonitor.meshcore.framing import (
     to_device,
 )
 
-from ..simulators.meshcore_recorded import read_recording
+from ..simulators.meshcore_recorded import recorded_frames
 
 payloads = st.lists(st.binary(min_size=1, max_size=MAX_FRAME_SIZE), max_size=8)
 
@@ -118,7 +118,7 @@ def test_reset_forgets_half_a_frame() -> None:
 @pytest.mark.parametrize("size", [1, 7, 1000])
 def test_the_recording_survives_the_stream(size: int) -> None:
     """Every recorded frame comes out as it went in."""
-    frames = [line.frame for line in read_recording() if line.sender == "node"]
+    frames = recorded_frames("node")
     stream = b"".join(map(to_app, frames))
     decoder = DeviceStreamDecoder()
     out = [f for at in range(0, len(stream), size) for f in decoder.feed(stream[at : at + size])]

@@ -181,6 +181,25 @@ def test_a_damaged_snapshot_is_refused(damage: dict[str, object]) -> None:
         Inbox.load({"next": 1, "places": {}, **damage} if damage else {})
 
 
+@given(st.lists(st.tuples(st.sampled_from("rstg"), st.integers(0, 1)), max_size=40))
+def test_whether_something_is_unread(steps: list[tuple[str, int]]) -> None:
+    """It is known without counting, and no other than what counting says."""
+    inbox, readers = opened("a", "b"), ("a", "b")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(inbox_module, "MAX_MESSAGES", 4)
+        for number, (step, which) in enumerate(steps):
+            if step == "r":
+                inbox.received(direct(b"x", stamp=number) if which else post(b"x", number), NOW)
+            elif step == "s":
+                inbox.sent(echo_of(0, number, "Hilltop", b"x"), readers[which], NOW)
+            elif step == "t":
+                inbox.take(readers[which], 3, NOW)
+            else:
+                inbox.give_back(readers[which], inbox.end - 3)
+            for reader in (*readers, "stranger"):
+                assert inbox.has_unread(reader) == bool(inbox.waiting(reader))
+
+
 @given(st.lists(st.binary(min_size=1, max_size=20), max_size=30))
 def test_any_item_is_kept_or_counted(frames: list[bytes]) -> None:
     """Nothing is lost in silence."""

@@ -3,11 +3,13 @@
 import json
 from typing import Any
 
+from hypothesis import given, strategies as st
 import pytest
 
 from custom_components.meshmonitor.meshcore.codes import Cmd, Resp
 from custom_components.meshmonitor.meshcore.contacts import ContactTable, ReadResult
 from custom_components.meshmonitor.meshcore.frames import Contact
+from custom_components.meshmonitor.meshcore.framing import all_to_app
 from custom_components.meshmonitor.meshcore.mirror import READ_DEVICE, READ_SELF, Mirror
 from custom_components.meshmonitor.meshcore.policy import Answer, Rights, decide
 
@@ -98,6 +100,25 @@ def test_changes_are_told_once() -> None:
     assert contacts.changed == set()
     contacts.put(contact(1, lastmod=101))
     assert contacts.changed == {b"\x01" * 32}
+
+
+@given(st.lists(st.tuples(st.sampled_from("pdrc"), st.integers(1, 4), st.integers(0, 3))))
+def test_the_ready_made_list_is_never_an_old_one(changes: list[tuple[str, int, int]]) -> None:
+    """Whatever happens to the contacts: it is the list that would be made at that moment."""
+    contacts = table(contact(1), contact(2), contact(3))
+    for kind, number, lastmod in changes:
+        assert contacts.replay(0) == all_to_app(contacts.serve(0))
+        assert contacts.replay(lastmod) == all_to_app(contacts.serve(lastmod))
+        if kind == "p":
+            contacts.put(contact(number, lastmod))
+        elif kind == "d":
+            contacts.remove(bytes([number]) * 32)
+        elif kind == "r":
+            contacts.begin_read()
+            contacts.end_read(2, [contact(number, lastmod), contact(number % 4 + 1)])
+        else:
+            contacts.clear()
+    assert contacts.replay(0) == all_to_app(contacts.serve(0))
 
 
 def test_a_prefix_finds_its_contact() -> None:

@@ -8,6 +8,7 @@ import pytest
 from custom_components.meshmonitor.meshcore.codes import Cmd, Resp
 from custom_components.meshmonitor.meshcore.commands import COMMANDS, Gate, Slot
 from custom_components.meshmonitor.meshcore.frames import Contact
+from custom_components.meshmonitor.meshcore.framing import DeviceStreamDecoder, all_to_app
 from custom_components.meshmonitor.meshcore.mirror import Mirror
 from custom_components.meshmonitor.meshcore.policy import (
     Answer,
@@ -20,11 +21,13 @@ from custom_components.meshmonitor.meshcore.policy import (
     Need,
     Reason,
     Refuse,
+    Replay,
     Rights,
     decide,
 )
 
-from ..simulators.meshcore_recorded import read_recording
+from ..simulators.meshcore_recorded import recorded_frames
+from ..simulators.recording import MESHCORE, read_recording
 
 NONE = Rights()
 ALL = Rights(admin=True, destructive=True, contacts=True, signing=True)
@@ -35,11 +38,11 @@ ERR_UNSUPPORTED = b"\x01\x01"
 def full_mirror() -> Mirror:
     """Return a mirror that has read everything from the recorded device."""
     mirror = Mirror()
-    for line in read_recording():
-        if line.sender == "client":
-            command = line.frame
-        elif line.sender == "node" and line.frame[0] in (5, 12, 13, 18, 23, 25, 28):
-            mirror.learn(command, line.frame)
+    for entry in read_recording(MESHCORE):
+        if entry.sender == "client":
+            command = entry.data
+        elif entry.sender == "node" and entry.data[0] in (5, 12, 13, 18, 23, 25, 28):
+            mirror.learn(command, entry.data)
     mirror.contacts.begin_read()
     mirror.contacts.end_read(1, [Contact(public_key=KEY, adv_type=1, name="K", lastmod=9).build()])
     for index in range(3, 40):
@@ -129,7 +132,7 @@ def outcome(decision: Decision) -> str:
     """Return what became of a command, in one word."""
     if isinstance(decision, Refuse):
         return f"refuse {decision.reason.value}"
-    return type(decision).__name__.lower()
+    return "answer" if isinstance(decision, Replay) else type(decision).__name__.lower()
 
 
 REFUSALS = {
@@ -326,12 +329,14 @@ def test_reads_wait_for_what_is_not_known_yet() -> None:
 
 def test_contacts_are_served_since() -> None:
     """The count is the total; the end names the newest that was sent."""
-    answer = decide(b"\x04" + (9).to_bytes(4, "little"), MIRROR, NONE)
-    assert answer == Answer((b"\x02\x01\x00\x00\x00", b"\x04\x00\x00\x00\x00"))
-    answer = decide(b"\x04" + (8).to_bytes(4, "little"), MIRROR, NONE)
-    assert isinstance(answer, Answer)
-    assert [frame[0] for frame in answer.frames] == [2, 3, 4]
-    assert answer.frames[2] == b"\x04\x09\x00\x00\x00"
+    nothing = all_to_app((b"\x02\x01\x00\x00\x00", b"\x04\x00\x00\x00\x00"))
+    assert decide(b"\x04" + (9).to_bytes(4, "little"), MIRROR, NONE) == Replay(nothing)
+    for command in (b"\x04" + (8).to_bytes(4, "little"), b"\x04" + bytes(4), b"\x04"):
+        answer = decide(command, MIRROR, NONE)
+        assert isinstance(answer, Replay)
+        frames = DeviceStreamDecoder().feed(answer.data)
+        assert [frame[0] for frame in frames] == [2, 3, 4]
+        assert frames[2] == b"\x04\x09\x00\x00\x00"
 
 
 def test_an_unknown_contact_is_not_found_here() -> None:
@@ -365,6 +370,6 @@ def test_scopes_that_the_device_does_not_know() -> None:
 
 def test_kept_answers_are_the_device_s_own_bytes() -> None:
     """What the mirror serves is what the device said."""
-    recorded = {line.frame[0]: line.frame for line in read_recording() if line.sender == "node"}
+    recorded = {frame[0]: frame for frame in recorded_frames("node")}
     for command, code in ((b"\x3b", Resp.AUTOADD_CONFIG), (b"\x40", Resp.DEFAULT_FLOOD_SCOPE)):
         assert decide(command, MIRROR, NONE) == Answer((recorded[code],))

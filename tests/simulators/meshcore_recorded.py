@@ -2,37 +2,17 @@
 
 import asyncio
 from collections import defaultdict, deque
-from dataclasses import dataclass
-import json
-from pathlib import Path
+from collections.abc import Sequence
 from types import TracebackType
-from typing import Final, Self, override
+from typing import Literal, Self, override
 
+from .recording import MESHCORE, Entry, read_recording
 from .watched import Watched
 
-RECORDING: Final = (
-    Path(__file__).resolve().parent.parent / "fixtures" / "meshcore-companion-1.17.1.jsonl"
-)
 
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One line of the recording."""
-
-    connection: int
-    sender: str
-    """``client`` or ``node``; ``event`` for a connection that opened or closed."""
-    frame: bytes
-
-
-def read_recording(path: Path = RECORDING) -> list[Line]:
-    """Return the lines of a recording."""
-    lines = []
-    for text in path.read_text().splitlines():
-        entry = json.loads(text)
-        frame = bytes.fromhex(entry.get("frame", ""))
-        lines.append(Line(entry["conn"], entry.get("from", "event"), frame))
-    return lines
+def recorded_frames(sender: Literal["client", "node"]) -> list[bytes]:
+    """Return what one side said in the MeshCore recording, in order."""
+    return [entry.data for entry in read_recording(MESHCORE) if entry.sender == sender]
 
 
 class RecordedCompanion(Watched):
@@ -42,8 +22,8 @@ class RecordedCompanion(Watched):
     that does not occur gets the answer to the same code, else an error, as unknown commands do.
     """
 
-    def __init__(self, lines: list[Line] | None = None) -> None:
-        """Prepare a device; it listens inside ``async with``."""
+    def __init__(self, entries: Sequence[Entry] | None = None) -> None:
+        """Prepare a device that says what is in these entries; it listens inside ``async with``."""
         super().__init__()
         self.host = "127.0.0.1"
         self.port = 0
@@ -53,14 +33,14 @@ class RecordedCompanion(Watched):
         self._server: asyncio.Server | None = None
         self._transports: set[asyncio.Transport] = set()
         command: bytes | None = None
-        for line in lines if lines is not None else read_recording():
-            if line.sender == "client":
-                command = line.frame
+        for entry in read_recording(MESHCORE) if entries is None else entries:
+            if entry.sender == "client":
+                command = entry.data
                 answers: list[bytes] = []
                 self._exact[command].append(answers)
                 self._by_code.setdefault(command[0], answers)
-            elif line.sender == "node" and command is not None:
-                answers.append(line.frame)
+            elif entry.sender == "node" and command is not None:
+                answers.append(entry.data)
             else:
                 command = None
 

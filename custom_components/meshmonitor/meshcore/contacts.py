@@ -10,6 +10,7 @@ from enum import Enum
 
 from .codes import Resp
 from .frames import CONTACT_FRAME_SIZE, contact_key, contact_lastmod
+from .framing import all_to_app
 
 
 class ReadResult(Enum):
@@ -37,6 +38,7 @@ class ContactTable:
         self._missing: frozenset[bytes] = frozenset()
         self._collected: set[bytes] = set()
         self._touched: set[bytes] = set()
+        self._replay: bytes | None = None
 
     def clear(self) -> None:
         """Forget everything: another radio answers."""
@@ -94,14 +96,29 @@ class ContactTable:
         Args:
             since: Only contacts whose ``lastmod`` is greater are sent; 0 sends all.
         """
-        changed = [(contact_lastmod(frame), frame) for frame in self.frames.values()]
-        sent = [item for item in changed if item[0] > since]
-        newest = max((lastmod for lastmod, _ in sent), default=0)
+        sent: list[bytes] = []
+        newest = 0
+        for frame in self.frames.values():
+            lastmod = contact_lastmod(frame)
+            if lastmod > since:
+                sent.append(frame)
+                newest = max(newest, lastmod)
         return [
             bytes([Resp.CONTACTS_START]) + len(self.frames).to_bytes(4, "little"),
-            *(frame for _, frame in sent),
+            *sent,
             bytes([Resp.END_OF_CONTACTS]) + newest.to_bytes(4, "little"),
         ]
+
+    def replay(self, since: int) -> bytes:
+        """Return what `serve` returns as it travels, in one piece.
+
+        The whole list is what nearly all apps ask for, so it is kept until a contact changes.
+        """
+        if since:
+            return all_to_app(self.serve(since))
+        if self._replay is None:
+            self._replay = all_to_app(self.serve(0))
+        return self._replay
 
     def with_prefix(self, prefix: bytes) -> bytes | None:
         """Return the frame of the first contact whose key begins like this."""
@@ -114,11 +131,13 @@ class ContactTable:
             self.frames[key] = frame
             self.changed.add(key)
             self.removed.discard(key)
+            self._replay = None
 
     def _drop(self, key: bytes) -> None:
         if self.frames.pop(key, None) is not None:
             self.removed.add(key)
             self.changed.discard(key)
+            self._replay = None
 
     def _reorder(self, fresh: Iterable[bytes]) -> None:
         """Bring the contacts into the device's order; those that came since follow."""
@@ -126,3 +145,4 @@ class ContactTable:
         self.frames = {key: known[key] for key in fresh if key in known}
         for key, frame in known.items():
             self.frames.setdefault(key, frame)
+        self._replay = None

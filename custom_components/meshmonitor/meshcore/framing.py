@@ -9,12 +9,15 @@ Source: MeshCore firmware v1.17.1, src/helpers/ArduinoSerialInterface.cpp and
 src/helpers/BaseSerialInterface.h.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+import struct
 from typing import Final
 
 APP_MARKER: Final = 0x3C
 DEVICE_MARKER: Final = 0x3E
-HEADER_SIZE: Final = 3
+_HEADER: Final = struct.Struct("<BH")
+HEADER_SIZE: Final = _HEADER.size
 
 MAX_FRAME_SIZE: Final = 176
 """Longest payload that firmware from v1.16.0 on sends or takes (172 before)."""
@@ -25,7 +28,7 @@ MAX_TOLERATED_SIZE: Final = 300
 
 def encode_frame(marker: int, payload: bytes) -> bytes:
     """Put the envelope around one payload of 1 to 65535 bytes."""
-    return bytes((marker, len(payload) & 0xFF, len(payload) >> 8)) + payload
+    return _HEADER.pack(marker, len(payload)) + payload
 
 
 def to_device(payload: bytes) -> bytes:
@@ -36,6 +39,11 @@ def to_device(payload: bytes) -> bytes:
 def to_app(payload: bytes) -> bytes:
     """Return the bytes that carry a response or a push to an app."""
     return encode_frame(DEVICE_MARKER, payload)
+
+
+def all_to_app(payloads: Iterable[bytes]) -> bytes:
+    """Return the bytes that carry several responses or pushes to an app, in one piece."""
+    return b"".join(map(to_app, payloads))
 
 
 @dataclass(slots=True)

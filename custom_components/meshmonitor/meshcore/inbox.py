@@ -6,9 +6,12 @@ client that was away finds what came meanwhile. When the log is full the oldest 
 goes, then the oldest message of any kind: the radio's own rule.
 """
 
+from bisect import bisect_left
 from collections import OrderedDict, deque
 from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, field
+from itertools import islice
+from operator import attrgetter
 from typing import Any, Final
 
 from .codes import NO_MORE_FRAME, Resp
@@ -80,6 +83,9 @@ class _Item:
     time: float
     frame: bytes = field(repr=False)
     hidden_from: Hashable | None
+
+
+_number_of: Final = attrgetter("number")
 
 
 class Inbox:
@@ -166,6 +172,16 @@ class Inbox:
         if reader in self._places:
             self._places[reader] = min(self._places[reader], place)
 
+    def has_unread(self, reader: Hashable) -> bool:
+        """Return whether a client has not fetched all of its messages."""
+        place = self._places.get(reader, self._next_number)
+        for item in reversed(self._items):
+            if item.number < place:
+                break
+            if item.hidden_from != reader:
+                return True
+        return False
+
     def waiting(self, reader: Hashable) -> int:
         """Return how many messages a client has not fetched."""
         return sum(1 for _ in self._unread(reader))
@@ -226,8 +242,9 @@ class Inbox:
 
     def _unread(self, reader: Hashable) -> Iterator[_Item]:
         place = self._places.get(reader, self._next_number)
-        for item in self._items:
-            if item.number >= place and item.hidden_from != reader:
+        first = bisect_left(self._items, place, key=_number_of)
+        for item in islice(self._items, first, None):
+            if item.hidden_from != reader:
                 yield item
 
 

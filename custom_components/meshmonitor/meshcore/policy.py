@@ -72,6 +72,13 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
+class Replay:
+    """These bytes, envelopes included, are the response."""
+
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Refuse:
     """This frame is the response, and the refusal is counted."""
 
@@ -110,7 +117,7 @@ class Hold:
     need: Need
 
 
-type Decision = Answer | Refuse | Forward | Lease | Local | Hold
+type Decision = Answer | Replay | Refuse | Forward | Lease | Local | Hold
 
 _KEY_OFFSETS: Final = {
     Slot.LOGIN: 1,
@@ -199,7 +206,7 @@ def _from_mirror(command: Command, frame: bytes, mirror: Mirror) -> Decision:
         if not mirror.contacts.is_complete:
             return Hold(Need.CONTACTS)
         since = int.from_bytes(frame[1:5], "little")
-        return Answer(tuple(mirror.contacts.serve(since)))
+        return Replay(mirror.contacts.replay(since))
     if code is Cmd.GET_CONTACT_BY_KEY:
         return _contact_by_key(command, frame[1:33], mirror)
     if code is Cmd.GET_CHANNEL:

@@ -53,6 +53,7 @@ class Switchboard(Desk):
         """Hands a job to the radio."""
         self.drop_owner: Callable[[str], None] | None = None
         """Makes the radio forget who is gone."""
+        self._readers: dict[str, Phone] = {}
         self._adverts: deque[float] = deque(maxlen=ADVERT_LIMIT)
 
     @property
@@ -123,14 +124,16 @@ class Switchboard(Desk):
     @override
     def reader_name(self, phone: Phone) -> str:
         name = base = f"{phone.client.address}/{phone.label}"
-        for other in self.phones():
-            if other.reader == base and other.client.is_overdue:
-                other.hand_over()
-        taken = {other.reader for other in self.phones()}
+        other = self._readers.get(base)
+        if other is not None and other.client.is_overdue:
+            aside = f"{base}#{other.name}"
+            other.hand_over(aside)
+            self._readers[aside] = self._readers.pop(base)
         number = 1
-        while name in taken:
+        while name in self._readers:
             number += 1
             name = f"{base}#{number}"
+        self._readers[name] = phone
         return name
 
     @override
@@ -143,6 +146,8 @@ class Switchboard(Desk):
 
     @override
     def gone(self, phone: Phone) -> None:
+        if phone.reader is not None:
+            self._readers.pop(phone.reader, None)
         if self.drop_owner is not None:
             self.drop_owner(phone.name)
 
@@ -181,7 +186,7 @@ class Switchboard(Desk):
     def messages_wait(self) -> None:
         """Tell the apps whose inbox is not empty."""
         for phone in self.phones():
-            if phone.reader is not None and self.inbox.waiting(phone.reader):
+            if phone.reader is not None and self.inbox.has_unread(phone.reader):
                 phone.message_waits()
 
     def mirror_changed(self) -> None:

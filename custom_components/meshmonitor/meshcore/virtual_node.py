@@ -11,10 +11,10 @@ from typing import Final, Protocol, override
 
 from ..mesh.client import Client, ClientHandler, Worth
 from .codes import MSG_WAITING_FRAME, OK_FRAME, Cmd, Err, Push, err_frame
-from .framing import AppStreamDecoder, to_app
+from .framing import AppStreamDecoder, all_to_app, to_app
 from .inbox import Inbox
 from .mirror import Mirror
-from .policy import Answer, Forward, Hold, Lease, Local, LocalKind, Refuse, Rights, decide
+from .policy import Answer, Forward, Hold, Lease, Local, LocalKind, Refuse, Replay, Rights, decide
 
 HOLD_TIMEOUT: Final = 9.0
 """An app that cannot be answered is let go, so that it tries again by itself."""
@@ -24,6 +24,7 @@ MAX_FLOOD: Final = 1024
 """An app that sends so many without waiting for an answer is closed."""
 PARTIAL_FRAME_TIMEOUT: Final = 10.0
 _MAX_LABEL: Final = 32
+_MSG_WAITING: Final = to_app(MSG_WAITING_FRAME)
 
 _ROUTINE: Final = frozenset({Push.LOG_RX_DATA})
 _NEWS: Final = frozenset(
@@ -142,11 +143,15 @@ class Phone(ClientHandler):
         self._give_back()
         self._desk.gone(self)
 
-    def hand_over(self) -> None:
-        """Leave the name and the place in the inbox to a successor; go on by another name."""
+    def hand_over(self, name: str) -> None:
+        """Leave the name and the place in the inbox to a successor.
+
+        Args:
+            name: As whom to read on.
+        """
         if self.reader is not None:
             self._give_back()
-            inbox, name = self._desk.inbox, f"{self.reader}#{self.name}"
+            inbox = self._desk.inbox
             inbox.open(name, inbox.place_of(self.reader) or inbox.end)
             self.reader = name
 
@@ -181,7 +186,7 @@ class Phone(ClientHandler):
 
     def message_waits(self) -> None:
         """Tell the app that its inbox is not empty."""
-        self.deliver(to_app(MSG_WAITING_FRAME), Worth.NEWS)
+        self.deliver(_MSG_WAITING, Worth.NEWS)
 
     def _work(self) -> None:
         """Carry out what waits, up to the first that the radio has to answer."""
@@ -200,6 +205,8 @@ class Phone(ClientHandler):
             case Answer(frames):
                 self._reply(frames)
                 self._answered_locally(frame)
+            case Replay(data):
+                self._send(data)
             case Refuse(error, reason):
                 self._desk.count_refusal(reason.value)
                 self._reply([error])
@@ -226,7 +233,7 @@ class Phone(ClientHandler):
 
     def _answered_locally(self, frame: bytes) -> None:
         is_first = frame[0] == Cmd.APP_START and self.reader is None
-        if is_first and self._desk.inbox.waiting(self.open_inbox()):
+        if is_first and self._desk.inbox.has_unread(self.open_inbox()):
             # A radio says so only when a message comes, but some apps ask no more than once.
             self.message_waits()
 
@@ -258,8 +265,11 @@ class Phone(ClientHandler):
         return OK_FRAME
 
     def _reply(self, frames: Sequence[bytes]) -> None:
+        self._send(all_to_app(frames))
+
+    def _send(self, data: bytes) -> None:
         self.is_live = True
-        self.client.send(b"".join(map(to_app, frames)), Worth.VITAL)
+        self.client.send(data, Worth.VITAL)
 
     def _cancel_hold(self) -> None:
         if self._hold_timer is not None:
