@@ -22,8 +22,9 @@ from homeassistant.setup import async_setup_component
 from pytest_homeassistant_custom_component.common import MockConfigEntry, async_test_home_assistant
 
 from custom_components.meshmonitor.const import DOMAIN
+from tests.ports import free_port
 
-from .load import HOST, free_port
+from .load import HOST
 from .worker import serve
 
 _TICK: Final = 0.005

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
 import itertools
-import socket
 import time
 from typing import Final, override
 
@@ -18,14 +17,6 @@ _ADDRESSES: Final = itertools.count(int(ip_address("127.1.0.1")))
 
 class LoadError(Exception):
     """A server did not give what it should."""
-
-
-def free_port() -> int:
-    """Return a TCP port that nobody listens on."""
-    with socket.socket() as sock:
-        sock.bind((HOST, 0))
-        port: int = sock.getsockname()[1]
-        return port
 
 
 class LoadClient(asyncio.Protocol):

@@ -13,10 +13,11 @@ from custom_components.meshmonitor.meshcore.options import MeshCoreVirtualNodeOp
 from custom_components.meshmonitor.meshcore.source import MeshCoreSource
 from custom_components.meshmonitor.meshtastic.options import MeshtasticVirtualNodeOptions
 from custom_components.meshmonitor.meshtastic.source import MeshtasticSource
+from tests.ports import free_port
 
 from .bare import BareServer
 from .dialects import DIALECTS
-from .load import HOST, free_port
+from .load import HOST
 from .worker import serve
 
 _MAX_CLIENTS: Final = 1000

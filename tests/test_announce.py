@@ -20,7 +20,8 @@ from zeroconf.asyncio import AsyncServiceBrowser, AsyncServiceInfo, AsyncZerocon
 
 from custom_components.meshmonitor.announce import wanted_announcement
 from custom_components.meshmonitor.const import DOMAIN
-from tests.ha import free_port, make_entry, node_id, set_up, virtual_node, wait_until
+from tests.ha import make_entry, node_id, set_up, virtual_node, wait_until
+from tests.ports import free_port
 from tests.simulators.meshtastic_node import SimulatedNode
 
 SERVICE = "_meshtastic._tcp.local."

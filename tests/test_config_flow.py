@@ -11,8 +11,9 @@ from pytest_homeassistant_custom_component.common import MockConfigEntry
 
 from custom_components.meshmonitor.const import DOMAIN
 from custom_components.meshmonitor.protocols import PROTOCOLS
-from tests.ha import coordinator_of, free_port, make_entry, node_id, set_up, wait_until
+from tests.ha import coordinator_of, make_entry, node_id, set_up, wait_until
 from tests.ha.flows import start, submit, suggested
+from tests.ports import free_port
 from tests.simulators.meshtastic_config import NodeConfig
 from tests.simulators.meshtastic_faults import OnConnect
 from tests.simulators.meshtastic_node import SimulatedNode

@@ -17,16 +17,9 @@ import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 
 from custom_components.meshmonitor.const import DOMAIN
-from tests.ha import (
-    coordinator_of,
-    free_port,
-    make_entry,
-    node_id,
-    set_up,
-    virtual_node,
-    wait_until,
-)
+from tests.ha import coordinator_of, make_entry, node_id, set_up, virtual_node, wait_until
 from tests.ha.flows import submit
+from tests.ports import free_port
 from tests.simulators.meshtastic_config import NodeConfig
 from tests.simulators.meshtastic_node import SimulatedNode
 

@@ -25,7 +25,6 @@ from custom_components.meshmonitor.mesh.source import (
 from custom_components.meshmonitor.repairs import AdminOpenRepairFlow, async_create_fix_flow
 from tests.ha import (
     coordinator_of,
-    free_port,
     make_entry,
     node_id,
     set_up,
@@ -33,6 +32,7 @@ from tests.ha import (
     virtual_node,
     wait_until,
 )
+from tests.ports import free_port
 from tests.simulators.meshtastic_node import SimulatedNode
 
 pytestmark = pytest.mark.usefixtures("unload")

@@ -8,15 +8,8 @@ from homeassistant.helpers.json import JSONEncoder
 import pytest
 
 from custom_components.meshmonitor.diagnostics import async_get_config_entry_diagnostics
-from tests.ha import (
-    free_port,
-    make_entry,
-    node_id,
-    set_up,
-    set_up_without_radio,
-    virtual_node,
-    wait_until,
-)
+from tests.ha import make_entry, node_id, set_up, set_up_without_radio, virtual_node, wait_until
+from tests.ports import free_port
 from tests.simulators.meshtastic_node import SimulatedNode
 
 pytestmark = pytest.mark.usefixtures("unload")

@@ -7,16 +7,8 @@ import sys
 from homeassistant.core import HomeAssistant
 import pytest
 
-from tests.ha import (
-    entity_id,
-    free_port,
-    make_entry,
-    node_id,
-    set_up,
-    state_of,
-    virtual_node,
-    wait_until,
-)
+from tests.ha import entity_id, make_entry, node_id, set_up, state_of, virtual_node, wait_until
+from tests.ports import free_port
 from tests.simulators.meshtastic_node import SimulatedNode
 
 pytestmark = pytest.mark.usefixtures("unload")

@@ -16,7 +16,6 @@ from custom_components.meshmonitor.const import DOMAIN
 from tests.ha import (
     coordinator_of,
     entity_id,
-    free_port,
     make_entry,
     node_id,
     set_up,
@@ -25,6 +24,7 @@ from tests.ha import (
     virtual_node,
     wait_until,
 )
+from tests.ports import free_port
 from tests.simulators.meshtastic_node import SimulatedNode
 
 pytestmark = pytest.mark.usefixtures("unload")

@@ -10,7 +10,6 @@ from tests.ha import (
     companion_id,
     coordinator_of,
     entity_id,
-    free_port,
     make_companion_entry,
     make_entry,
     node_id,
@@ -20,6 +19,7 @@ from tests.ha import (
     wait_until,
 )
 from tests.ha.flows import start, submit
+from tests.ports import free_port
 from tests.simulators.meshcore_companion import SimulatedCompanion
 from tests.simulators.meshtastic_node import SimulatedNode
 

@@ -14,7 +14,8 @@ from pytest_homeassistant_custom_component.common import MockConfigEntry
 from pytest_homeassistant_custom_component.typing import ClientSessionGenerator
 
 from custom_components.meshmonitor.const import DOMAIN
-from tests.ha import free_port, make_entry, node_id, set_up, virtual_node, wait_until
+from tests.ha import make_entry, node_id, set_up, virtual_node, wait_until
+from tests.ports import free_port
 from tests.simulators.meshtastic_node import SimulatedNode
 
 pytestmark = pytest.mark.usefixtures("unload")

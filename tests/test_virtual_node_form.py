@@ -8,8 +8,9 @@ from homeassistant.core import HomeAssistant
 from homeassistant.data_entry_flow import FlowResultType
 import pytest
 
-from tests.ha import coordinator_of, free_port, make_entry, set_up, virtual_node
+from tests.ha import coordinator_of, make_entry, set_up, virtual_node
 from tests.ha.flows import open_options, start, submit, suggested
+from tests.ports import free_port
 from tests.simulators.meshtastic_node import SimulatedNode
 
 pytestmark = pytest.mark.usefixtures("unload")

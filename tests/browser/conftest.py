@@ -12,7 +12,7 @@ import pytest
 
 from scripts.develop import HOME
 from scripts.home_assistant import PROJECT, HomeAssistant
-from tests.ha import free_port
+from tests.ports import free_port
 
 from .screen import Screen
 

@@ -8,7 +8,7 @@ import pytest
 
 from scripts.home_assistant import HomeAssistant
 from tests.clients.meshtastic_phone import MeshtasticPhone
-from tests.ha import free_port
+from tests.ports import free_port
 from tests.simulators.meshcore_companion import SimulatedCompanion
 from tests.simulators.meshtastic_node import SimulatedNode
 

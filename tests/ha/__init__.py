@@ -2,8 +2,6 @@
 
 import asyncio
 from collections.abc import Callable
-import random
-import socket
 import time
 from typing import Any, Final
 
@@ -13,6 +11,7 @@ from pytest_homeassistant_custom_component.common import MockConfigEntry
 
 from custom_components.meshmonitor.const import DOMAIN
 from custom_components.meshmonitor.coordinator import MeshMonitorConfigEntry, MeshMonitorCoordinator
+from tests.ports import free_port
 from tests.simulators.meshcore_companion import SimulatedCompanion
 from tests.simulators.meshtastic_node import SimulatedNode
 
@@ -31,22 +30,6 @@ async def wait_until(condition: Callable[[], object], what: str = "the condition
     while not condition():
         assert time.monotonic() < deadline, f"{what} did not come to hold"
         await asyncio.sleep(0.01)
-
-
-def free_port() -> int:
-    """Return a TCP port that nobody listens on.
-
-    It is not one of those that systems hand out by themselves, so that no other program's next
-    connection takes it before the test does.
-    """
-    while True:
-        port = random.randint(10_000, 30_000)
-        with socket.socket() as sock:
-            try:
-                sock.bind(("", port))
-            except OSError:
-                continue
-            return port
 
 
 def node_id(node: SimulatedNode) -> str:

@@ -16,7 +16,8 @@ from pytest_homeassistant_custom_component.common import MockConfigEntry
 from custom_components.meshmonitor.const import DOMAIN
 from custom_components.meshmonitor.mesh import link
 from tests.clients.meshtastic_phone import MeshtasticPhone, frame
-from tests.ha import coordinator_of, free_port, make_entry, set_up, virtual_node, wait_until
+from tests.ha import coordinator_of, make_entry, set_up, virtual_node, wait_until
+from tests.ports import free_port
 from tests.simulators.meshtastic_node import SimulatedNode
 
 pytestmark = pytest.mark.usefixtures("unload", "quick")

@@ -9,8 +9,9 @@ import pytest
 from custom_components.meshmonitor.mesh import virtual_node as virtual_node_module
 from custom_components.meshmonitor.mesh.client import Client, ClientHandler
 from custom_components.meshmonitor.mesh.virtual_node import VirtualNode, VirtualNodeOptions
-from tests.mesh.peers import free_port, until
+from tests.mesh.peers import until
 from tests.mesh.phones import Phone, Recorder
+from tests.ports import free_port
 
 
 class Node:
@@ -59,7 +60,7 @@ class Node:
 
     def recorders(self) -> list[Recorder]:
         """Return what the clients' handlers noted, in the order in which they came."""
-        handlers = list(self.virtual_node.handlers())
+        handlers = list(self.virtual_node.handlers)
         assert all(isinstance(handler, Recorder) for handler in handlers)
         return [handler for handler in handlers if isinstance(handler, Recorder)]
 

@@ -23,16 +23,6 @@ async def until(condition: Callable[[], object], timeout: float = 5.0) -> None:
             await asyncio.sleep(0.002)
 
 
-def free_port(host: str = "127.0.0.1") -> int:
-    """Return a port that nobody listens at."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family) as sock:
-        sock.bind((host, 0))
-        port = sock.getsockname()[1]
-        assert isinstance(port, int)
-        return port
-
-
 def open_files() -> int:
     """Return how many sockets, ports and files this process holds."""
     return len(list(Path("/proc/self/fd").iterdir()))

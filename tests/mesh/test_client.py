@@ -10,6 +10,7 @@ import pytest
 
 from custom_components.meshmonitor.mesh import client as client_module
 from custom_components.meshmonitor.mesh.client import CLOSE_TIMEOUT, STALL_TIMEOUT, Client, Worth
+from custom_components.meshmonitor.mesh.outflow import Outflow
 from tests.mesh.peers import until
 from tests.mesh.phones import SMALL, Phone, Recorder
 
@@ -23,11 +24,16 @@ class Host:
         self.admits = True
         self.port = 0
         self.garbage = 0
+        self._outflow = Outflow()
 
     def make(self) -> Client:
         """Return a client for a new connection."""
         return Client(
-            f"c{len(self.clients) + 1}", self._connected, self._disconnected, self._garbage
+            f"c{len(self.clients) + 1}",
+            self._outflow,
+            self._connected,
+            self._disconnected,
+            self._garbage,
         )
 
     def _connected(self, client: Client) -> bool:
@@ -389,13 +395,3 @@ async def test_mapped_address() -> None:
     seat.phone.sock.close()
     await seat.client.closed
     server.close()
-
-
-async def test_socket_is_prompt_and_watched(host: Host) -> None:
-    """Nothing is held back, and a phone that left the network is found by the system."""
-    seat = await host.take()
-    sock = transport_of(seat.client).get_extra_info("socket")
-    assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) == 1
-    assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
-    assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 60
-    assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == STALL_TIMEOUT * 1000

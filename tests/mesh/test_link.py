@@ -12,17 +12,8 @@ from custom_components.meshmonitor.mesh import link as link_module
 from custom_components.meshmonitor.mesh.link import Link
 from custom_components.meshmonitor.mesh.model import LinkState
 from custom_components.meshmonitor.mesh.transport import TcpEndpoint
-from tests.mesh.peers import (
-    FAREWELL,
-    READY,
-    BlackHole,
-    Listener,
-    Talk,
-    Visit,
-    free_port,
-    open_files,
-    until,
-)
+from tests.mesh.peers import FAREWELL, READY, BlackHole, Listener, Talk, Visit, open_files, until
+from tests.ports import free_port
 
 CONNECTING = LinkState.CONNECTING
 HANDSHAKE = LinkState.HANDSHAKE

@@ -19,7 +19,8 @@ from custom_components.meshmonitor.mesh.link import (
 )
 from custom_components.meshmonitor.mesh.model import LinkState, LinkStatus
 from custom_components.meshmonitor.mesh.transport import TcpEndpoint
-from tests.mesh.peers import READY, BlackHole, Listener, Talk, Visit, free_port
+from tests.mesh.peers import READY, BlackHole, Listener, Talk, Visit
+from tests.ports import free_port
 from tests.virtual_time import virtual_time
 
 

@@ -16,17 +16,8 @@ from custom_components.meshmonitor.mesh.transport import (
     TransportError,
     open_transport,
 )
-from tests.mesh.peers import (
-    FAREWELL,
-    READY,
-    BlackHole,
-    Listener,
-    Plug,
-    Talk,
-    free_port,
-    open_files,
-    until,
-)
+from tests.mesh.peers import FAREWELL, READY, BlackHole, Listener, Plug, Talk, open_files, until
+from tests.ports import free_port
 
 
 class Ear(asyncio.Protocol):

@@ -11,7 +11,7 @@ import pytest
 
 from custom_components.meshmonitor.mesh import virtual_node as virtual_node_module
 from custom_components.meshmonitor.mesh.admission import parse_networks
-from custom_components.meshmonitor.mesh.client import Worth
+from custom_components.meshmonitor.mesh.client import STALL_TIMEOUT, Worth
 from custom_components.meshmonitor.mesh.virtual_node import ALL_INTERFACES, VirtualNodeOptions
 from tests.mesh.nodes import Node, is_served, said
 from tests.mesh.peers import open_files, until
@@ -194,6 +194,38 @@ async def test_slow_client_keeps_nobody_waiting(node: Node) -> None:
     await node.virtual_node.stop()
     assert await quick.read_to_end() == b""
     stuck.sock.close()
+
+
+async def test_sockets_are_prompt_and_watched(node: Node) -> None:
+    """Nothing is held back, and a phone that left the network is found by the system."""
+    await node.phone()
+    (client,) = node.virtual_node.clients.values()
+    assert client._transport is not None
+    sock = client._transport.get_extra_info("socket")
+    assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) == 1
+    assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+    assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 60
+    assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == STALL_TIMEOUT * 1000
+
+
+async def test_one_turn_s_frames_leave_together(node: Node) -> None:
+    """What is sent to several waits for nobody, and leaves at once when that is asked for."""
+    phones = [await node.phone() for _ in range(3)]
+    for recorder in node.recorders():
+        recorder.client.send(b"early")
+    node.virtual_node.flush()
+    for phone in phones:
+        assert await phone.read_once() == b"early"
+    for recorder in node.recorders():
+        recorder.client.send(b"one")
+        recorder.client.send(b"two")
+    for phone in phones:
+        assert await phone.read_once() == b"onetwo"
+    node.virtual_node.flush()
+    for recorder in node.recorders():
+        recorder.client.send(b"last")
+    for phone in phones:
+        assert await phone.read_once() == b"last"
 
 
 async def test_closing_all(node: Node) -> None:

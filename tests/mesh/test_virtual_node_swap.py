@@ -12,8 +12,9 @@ from custom_components.meshmonitor.mesh import virtual_node as virtual_node_modu
 from custom_components.meshmonitor.mesh.admission import parse_networks
 from custom_components.meshmonitor.mesh.virtual_node import ALL_INTERFACES
 from tests.mesh.nodes import Node, is_served, said, tasks
-from tests.mesh.peers import free_port, open_files, until
+from tests.mesh.peers import open_files, until
 from tests.mesh.phones import Phone
+from tests.ports import free_port
 
 IN_USE = "Address already in use"
 NOT_HERE = "Cannot assign requested address"

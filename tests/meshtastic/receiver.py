@@ -62,13 +62,14 @@ class Radio:
         *,
         sender: str = "phone",
         raw: bytes = b"raw",
+        destination: int = 1,
     ) -> Admission:
         """Hand a packet in."""
         outgoing = Outgoing(
             packet_id=packet_id,
             portnum=portnum,
             sender=sender,
-            destination=1,
+            destination=destination,
             channel=0,
             raw=raw,
             payload=b"",

@@ -9,7 +9,6 @@ import gc
 import json
 from pathlib import Path
 import random
-import socket
 import time
 import tracemalloc
 from typing import Any, Final
@@ -23,6 +22,7 @@ from custom_components.meshmonitor.mesh.transport import TcpEndpoint
 from custom_components.meshmonitor.meshtastic import pacing, switchboard
 from custom_components.meshmonitor.meshtastic.options import MeshtasticVirtualNodeOptions
 from custom_components.meshmonitor.meshtastic.source import MeshtasticSource
+from tests.ports import free_port
 from tests.simulators import meshtastic_phone_api
 from tests.simulators.meshtastic_config import NodeConfig
 from tests.simulators.meshtastic_faults import Cut, Dribble
@@ -282,7 +282,7 @@ class World:
 
     def _start(self) -> None:
         if not self._port:
-            self._port = _free_port()
+            self._port = free_port()
         endpoint = TcpEndpoint(self.node.host, self.node.port)
         self._source = MeshtasticSource(endpoint, self._options(), name="soak")
         self._source.subscribe(self._told)
@@ -408,10 +408,3 @@ def _doubled(texts: list[str]) -> list[str]:
 
 def _open_files() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -1,8 +1,9 @@
 """Who may connect to a virtual node, and who may administer the radio through it."""
 
 from collections import Counter, OrderedDict
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from enum import StrEnum
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Final
 
@@ -72,9 +73,22 @@ def parse_address(text: str) -> IPAddress:
     return address
 
 
-def is_in(address: IPAddress, networks: Collection[IPNetwork]) -> bool:
+def is_in(address: IPAddress, networks: tuple[IPNetwork, ...]) -> bool:
     """Return whether an address belongs to one of the networks."""
-    return any(address.version == network.version and address in network for network in networks)
+    number = int(address)
+    return any(
+        version == address.version and number & mask == prefix
+        for version, prefix, mask in _as_numbers(networks)
+    )
+
+
+@lru_cache(maxsize=16)
+def _as_numbers(networks: tuple[IPNetwork, ...]) -> tuple[tuple[int, int, int], ...]:
+    """Return version, prefix and mask of each: a crowd that comes at once is looked up in these."""
+    return tuple(
+        (network.version, int(network.network_address), int(network.netmask))
+        for network in networks
+    )
 
 
 class AdmissionLog:
@@ -155,7 +169,9 @@ class Gate:
         if isinstance(address, IPv6Address):
             key = IPv6Network((address, _IPV6_NETWORK_BITS), strict=False)
         attempts = float(ATTEMPTS_PER_CLIENT * max_clients)
-        guest = self._guests.setdefault(key, _Guest(attempts, now))
+        guest = self._guests.get(key)
+        if guest is None:
+            guest = self._guests[key] = _Guest(attempts, now)
         guest.attempts.capacity = attempts
         self._guests.move_to_end(key)
         if len(self._guests) > REMEMBERED_ADDRESSES:

@@ -92,7 +92,8 @@ class Backlog:
         self._identities: set[Hashable] = set()
         self._next = 1
         self._places: OrderedDict[str, int] = OrderedDict()
-        self._readers: list[Reader] = []
+        self._readers: dict[str, Reader] = {}
+        self._readers_of: dict[str, list[Reader]] = {}
         self._keys: OrderedDict[str, str] = OrderedDict()
 
     def __len__(self) -> int:
@@ -114,7 +115,8 @@ class Backlog:
                 say too few, never too many.
         """
         reader = Reader(name, key, self._next, acknowledged)
-        self._readers.append(reader)
+        self._readers[name] = reader
+        self._readers_of.setdefault(key, []).append(reader)
         self._keys[name] = key
         while len(self._keys) > MAX_KEYS:
             self._keys.popitem(last=False)
@@ -122,10 +124,13 @@ class Backlog:
 
     def leave(self, reader: Reader) -> None:
         """Take note that a connection is gone, however it ended."""
-        if reader not in self._readers:
+        if self._readers.pop(reader.name, None) is None:
             return
-        self._readers.remove(reader)
-        if self._is_present(reader, reader.key):
+        others = self._readers_of[reader.key]
+        others.remove(reader)
+        if not others:
+            del self._readers_of[reader.key]
+        if self._is_present(reader):
             self._place(reader.key, self._confirmed(reader))
 
     def add(
@@ -148,7 +153,7 @@ class Backlog:
         if identity is not None and identity in self._identities:
             return None
         origin = self._keys.get(sender) if sender is not None else None
-        if not any(reader.name == sender for reader in self._readers):
+        if sender not in self._readers:
             # It has gone, and may be back by another connection.
             sender = None
         entry = Entry(self._next, now, frame, identity, origin, sender)
@@ -179,8 +184,8 @@ class Backlog:
         if reader.is_open:
             return []
         missed = [*self._history(reader), *self._since_joined(reader)]
-        for other in self._readers:
-            if self._is_present(other, reader.key) and self._missing(other) is not None:
+        for other in self._readers_of.get(reader.key, ()):
+            if self._is_present(other) and self._missing(other) is not None:
                 other.handed_on = self._next
         reader.is_open = True
         if reader.key in self._places:
@@ -209,8 +214,8 @@ class Backlog:
         """Return the log and everybody's place, ready for JSON."""
         self._forget_old(now)
         places = dict(self._places)
-        for reader in self._readers:
-            if self._is_present(reader, reader.key):
+        for reader in self._readers.values():
+            if self._is_present(reader):
                 place = self._confirmed(reader)
                 places[reader.key] = max(places.get(reader.key, 0), place)
         return {
@@ -275,7 +280,8 @@ class Backlog:
     def _start(self, reader: Reader) -> int:
         """Return from where on a connection's key has missed something."""
         place = self._places.get(reader.key)
-        present = [other for other in self._readers if self._is_present(other, reader.key)]
+        others = self._readers_of.get(reader.key, ())
+        present = [other for other in others if self._is_present(other)]
         if not present:
             return reader.joined if place is None else place
         # Somebody of this key is there. What does not reach it, though, was sent to a phone that
@@ -283,12 +289,12 @@ class Backlog:
         missing = [first for other in present if (first := self._missing(other)) is not None]
         return max(min(missing, default=reader.joined), place or 0)
 
-    def _is_present(self, other: Reader, key: str) -> bool:
-        """Return whether a reader stands for a key.
+    def _is_present(self, other: Reader) -> bool:
+        """Return whether a reader stands for its key.
 
         It does not where a successor has taken over what did not reach it.
         """
-        if not other.is_open or other.key != key:
+        if not other.is_open:
             return False
         missing = self._missing(other)
         return missing is None or missing >= other.handed_on

@@ -7,17 +7,17 @@ from abc import ABC, abstractmethod
 import asyncio
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from enum import IntEnum
 import logging
-import socket
 import time
 from typing import Final, override
 
 from .admission import IPAddress, parse_address
 from .bucket import Bucket
-from .transport import tune_socket, unacknowledged
+from .outflow import Outflow
+from .transport import unacknowledged
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -27,6 +27,8 @@ replay with a thousand nodes is a seventh of it."""
 STALL_TIMEOUT: Final = 30.0
 """A client that took no byte for so long while some waited for it is gone, or as good as."""
 _HIGH_WATER: Final = 64 * 1024
+_WORTH_NO_COPY: Final = 16 * 1024
+"""Bytes from which on pieces are handed to the system one by one, and not joined before."""
 CLOSE_TIMEOUT: Final = 5.0
 """How long a connection that we close may take to hand over what was already sent."""
 _WAIT_CLOSED_TIMEOUT: Final = 0.5
@@ -107,6 +109,7 @@ class Client(asyncio.Protocol):
     def __init__(
         self,
         client_id: str,
+        outflow: Outflow,
         on_connect: Callable[[Client], bool],
         on_disconnect: Callable[[Client, str], None],
         on_garbage: Callable[[Client, int], None],
@@ -115,6 +118,7 @@ class Client(asyncio.Protocol):
 
         Args:
             client_id: What status pages and log lines call it.
+            outflow: Says when to write what was sent.
             on_connect: Is told of the connection; returns whether it may stay.
             on_disconnect: Is told of the end of an admitted connection, and why.
             on_garbage: Is told how many bytes came that no client sends.
@@ -130,18 +134,20 @@ class Client(asyncio.Protocol):
         self.bytes_out = 0
         self.dropped = 0
         self.closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._outflow = outflow
         self._on_connect = on_connect
         self._on_disconnect = on_disconnect
         self._on_garbage = on_garbage
         self._transport: asyncio.Transport | None = None
         self._queue: deque[tuple[Worth, bytes]] = deque()
         self._queued = 0
-        self._flush_due: asyncio.Handle | None = None
+        self._is_due = False
         self._close_due: asyncio.TimerHandle | None = None
         self._paused = False
         self._progress_mark = (0, 0.0)
         self._handed_over = 0
         self._overdue_mark = (0, 0.0)
+        self._written_at = 0.0
         self._work = Bucket(WORK_LIMIT, WORK_RATE, self.last_received)
         self._unread = b""
         self._unread_from = 0
@@ -153,11 +159,8 @@ class Client(asyncio.Protocol):
         """Admit the client, or end the connection."""
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
-        peer = transport.get_extra_info("peername")
-        try:
-            self.address = parse_address(peer[0])
-        except TypeError, ValueError:
-            self.address = None
+        with suppress(TypeError, ValueError):
+            self.address = parse_address(transport.get_extra_info("peername")[0])
         try:
             is_admitted = self._on_connect(self)
         except Exception:
@@ -167,12 +170,10 @@ class Client(asyncio.Protocol):
             transport.abort()
             return
         transport.set_write_buffer_limits(high=_HIGH_WATER)
-        sock: socket.socket = transport.get_extra_info("socket")
-        tune_socket(sock, user_timeout=STALL_TIMEOUT)
 
     @override
     def data_received(self, data: bytes) -> None:
-        """Hand the bytes to the handler: a piece now, and the others when all had a turn."""
+        """Hand on a piece now, and the others when all had a turn."""
         if not self.is_open:
             return
         self.last_received = time.monotonic()
@@ -198,20 +199,15 @@ class Client(asyncio.Protocol):
     def resume_writing(self) -> None:
         """The client has caught up."""
         self._paused = False
-        self._flush()
+        self.flush()
 
     @override
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell everybody who has to know."""
-        if self._flush_due is not None:
-            self._flush_due.cancel()
-            self._flush_due = None
-        if self._close_due is not None:
-            self._close_due.cancel()
-            self._close_due = None
-        if self._read_due is not None:
-            self._read_due.cancel()
-            self._read_due = None
+        for due in (self._close_due, self._read_due):
+            if due is not None:
+                due.cancel()
+        self._close_due = self._read_due = None
         self._unread = b""
         self._queue.clear()
         self._queued = 0
@@ -245,14 +241,16 @@ class Client(asyncio.Protocol):
         if self._transport is None:
             return 0
         self._note_handed_over()
-        sock: socket.socket = self._transport.get_extra_info("socket")
-        return max(self._handed_over - unacknowledged(sock), 0)
+        return max(self._handed_over - unacknowledged(self._transport.get_extra_info("socket")), 0)
 
     @property
     def is_overdue(self) -> bool:
         """Whether something sent has not reached the client's system for a suspicious while."""
+        now = time.monotonic()
         position, sent_at = self._overdue_mark
-        return self.acknowledged < position and time.monotonic() - sent_at > OVERDUE
+        if now - self._written_at > OVERDUE:
+            return self.acknowledged < self.bytes_out
+        return now - sent_at > OVERDUE and self.acknowledged < position
 
     def spend(self, amount: float) -> None:
         """Count work beyond that of a piece of bytes; who makes too much of it has to wait.
@@ -281,23 +279,47 @@ class Client(asyncio.Protocol):
             data: One or more whole frames.
             worth: What goes first when the client does not keep up.
         """
-        if not self.is_open:
+        if self._reason or self.handler is None:
             return
         self._queue.append((worth, data))
         self._queued += len(data)
-        if self._queued > MAX_QUEUED and not self._paused:
-            # A lot in one turn is no slowness of the client's.
-            self._flush()
         if self._queued > MAX_QUEUED:
-            self._make_room()
-        if not self._paused and self._flush_due is None:
-            self._flush_due = asyncio.get_running_loop().call_soon(self._flush)
+            # A lot in one turn is no slowness of the client's.
+            self.flush()
+            if self._queued > MAX_QUEUED:
+                self._make_room()
+        if not self._is_due and not self._paused:
+            self._is_due = True
+            self._outflow.add(self)
+
+    def flush(self) -> None:
+        """Write what was sent, unless the client reads too slowly."""
+        self._is_due = False
+        queue, transport = self._queue, self._transport
+        if not queue or self._paused or transport is None or not self.is_open:
+            return
+        parts = [data for _, data in queue]
+        queue.clear()
+        size, self._queued = self._queued, 0
+        now = time.monotonic()
+        position, sent_at = self._overdue_mark
+        if now - sent_at > OVERDUE and self.acknowledged >= position:
+            self._overdue_mark = (self.bytes_out + size, now)
+        self._written_at = now
+        self.bytes_out += size
+        if len(parts) == 1:
+            transport.write(parts[0])
+        elif size < _WORTH_NO_COPY:
+            transport.write(b"".join(parts))
+        else:
+            transport.writelines(parts)
+        self._note_handed_over()
 
     def close(self, reason: str) -> None:
         """End the connection behind what was already sent; the first reason given stays."""
         if self._transport is None or self._reason or self.closed.done():
             return
-        self._flush()
+        self.flush()
         self._reason = reason
         if self._unsent and self._paused:
             self._transport.abort()
@@ -381,19 +403,6 @@ class Client(asyncio.Protocol):
             _LOGGER.exception("Virtual node: error while serving client %s", self.client_id)
             self.close("internal error")
 
-    def _flush(self) -> None:
-        self._flush_due = None
-        if not self._queue or self._paused or not self.is_open or self._transport is None:
-            return
-        data = b"".join([data for _, data in self._queue])
-        self._queue.clear()
-        self._queued = 0
-        if self.acknowledged >= self._overdue_mark[0]:
-            self._overdue_mark = (self.bytes_out + len(data), time.monotonic())
-        self.bytes_out += len(data)
-        self._transport.write(data)
-        self._note_handed_over()
-
     def _note_handed_over(self) -> None:
         """Note what the system has taken; a connection that breaks forgets what it has not."""
         if self._transport is not None and not self._transport.is_closing():
@@ -405,20 +414,21 @@ class Client(asyncio.Protocol):
         if self._transport is None or self.handler is None or self._reason:
             self._unread = b""
             return
-        delay = self._work.delay(time.monotonic())
+        now = time.monotonic()
+        delay = self._work.delay(now)
         if not delay:
             start, self._unread_from = self._unread_from, self._unread_from + READ_AT_ONCE
-            self.spend(1)
+            self._work.take(1, now)
             with self._closes_on_error():
                 self.handler.data_received(
                     self._unread[start : self._unread_from], self.last_received
                 )
+            self.flush()
         if self._unread_from < len(self._unread) and self.is_open:
             self._transport.pause_reading()
             loop = asyncio.get_running_loop()
-            self._read_due = (
-                loop.call_later(delay, self._read) if delay else loop.call_soon(self._read)
-            )
+            again = loop.call_later(delay, self._read) if delay else loop.call_soon(self._read)
+            self._read_due = again
         else:
             self._unread, self._unread_from = b"", 0
             if not self._transport.is_closing():

@@ -6,7 +6,7 @@ when only a permission changes, and binds a new port before it gives up the old 
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, fields
 import errno
@@ -26,8 +26,9 @@ from .admission import (
     is_in,
     parse_networks,
 )
-from .client import Client, ClientHandler, ClientStatus, Worth
-from .transport import describe_error
+from .client import STALL_TIMEOUT, Client, ClientHandler, ClientStatus, Worth
+from .outflow import Outflow
+from .transport import describe_error, tune_socket
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -133,6 +134,8 @@ class VirtualNode:
         self._on_change = on_change
         self._idle_limit = idle_limit
         self._clients: dict[str, Client] = {}
+        self._handlers: tuple[ClientHandler, ...] | None = ()
+        self._outflow = Outflow()
         self._numbers = itertools.count(1)
         self._server: asyncio.Server | None = None
         self._bound: tuple[str, int] | None = None
@@ -195,11 +198,17 @@ class VirtualNode:
             rejected={str(key): value for key, value in self.admission_log.counts.items()},
         )
 
-    def handlers(self) -> Iterator[ClientHandler]:
-        """Return the handlers of all connected clients."""
-        for client in tuple(self._clients.values()):
-            if client.handler is not None:
-                yield client.handler
+    @property
+    def handlers(self) -> tuple[ClientHandler, ...]:
+        """The handlers of all connected clients, the longest connected first."""
+        if self._handlers is None:
+            clients = self._clients.values()
+            self._handlers = tuple([client.handler for client in clients if client.handler])
+        return self._handlers
+
+    def flush(self) -> None:
+        """Write what clients were sent now, and not at the end of the event loop's turn."""
+        self._outflow.flush()
 
     def close_clients(self, reason: str) -> None:
         """End every connection; clients come back by themselves and read everything anew."""
@@ -266,7 +275,7 @@ class VirtualNode:
 
     async def _bind(self, address: str, port: int) -> asyncio.Server:
         try:
-            return await asyncio.get_running_loop().create_server(
+            server = await asyncio.get_running_loop().create_server(
                 self._new_client, address or None, port, reuse_address=True, backlog=256
             )
         except OSError as err:
@@ -274,6 +283,10 @@ class VirtualNode:
                 # asyncio has no number for an address that is none of this host's.
                 raise OSError(errno.EADDRNOTAVAIL, os.strerror(errno.EADDRNOTAVAIL)) from err
             raise
+        for sock in server.sockets:
+            # Every connection accepted here has it from here.
+            tune_socket(sock, user_timeout=STALL_TIMEOUT)
+        return server
 
     async def _bind_again(self) -> None:
         """Try once more; where that fails too, the next attempt is a new task's."""
@@ -308,7 +321,8 @@ class VirtualNode:
             await asyncio.gather(*(client.wait_closed() for client in clients))
 
     def _new_client(self) -> Client:
-        return Client(f"vn-{next(self._numbers)}", self._admit, self._gone, self._garbage)
+        client_id = f"vn-{next(self._numbers)}"
+        return Client(client_id, self._outflow, self._admit, self._gone, self._garbage)
 
     def _admit(self, client: Client) -> bool:
         if self._server is None:
@@ -321,6 +335,7 @@ class VirtualNode:
         client.is_admin = self._is_admin(client)
         client.handler = self._handler_factory(client)
         self._clients[client.client_id] = client
+        self._handlers = None
         _LOGGER.info(
             "Virtual node: client connected %s from %s (%s)",
             client.client_id,
@@ -341,6 +356,8 @@ class VirtualNode:
 
     def _has_room(self, address: IPAddress, max_clients: int) -> bool:
         """Return whether there is room, made at need: no address keeps all the others out."""
+        if len(self._clients) < max_clients:
+            return True
         present = [client for client in self._clients.values() if client.is_open]
         if len(present) < max_clients:
             return True
@@ -394,6 +411,7 @@ class VirtualNode:
 
     def _gone(self, client: Client, reason: str) -> None:
         self._clients.pop(client.client_id, None)
+        self._handlers = None
         _LOGGER.info(
             "Virtual node: client disconnected %s: %s (%s)", client.client_id, reason, self._name
         )

@@ -117,7 +117,7 @@ class Switchboard(Desk):
     def phones(self) -> Iterator[Phone]:
         """Go through all connected phones, the longest connected first."""
         if self.virtual_node is not None:
-            for handler in self.virtual_node.handlers():
+            for handler in self.virtual_node.handlers:
                 assert isinstance(handler, Phone)
                 yield handler
 

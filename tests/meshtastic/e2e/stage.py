@@ -2,9 +2,6 @@
 
 import asyncio
 from collections.abc import Callable
-from contextlib import suppress
-import random
-import socket
 from typing import Final
 
 from meshtastic.protobuf import portnums_pb2
@@ -16,22 +13,10 @@ from custom_components.meshmonitor.meshtastic.options import MeshtasticVirtualNo
 from custom_components.meshmonitor.meshtastic.session import HEARTBEAT_INTERVAL
 from custom_components.meshmonitor.meshtastic.source import MeshtasticSource
 from tests.clients.meshtastic_phone import TIMEOUT, MeshtasticPhone
+from tests.ports import free_port
 from tests.simulators.meshtastic_node import SimulatedNode
 
 PORT: Final = portnums_pb2.PortNum
-
-
-def free_port() -> int:
-    """Return a TCP port that nobody listens at.
-
-    It is not one of those that systems hand out by themselves, so that no other program's next
-    connection takes it before the test does.
-    """
-    while True:
-        port = random.randint(10_000, 30_000)
-        with socket.socket() as probe, suppress(OSError):
-            probe.bind(("", port))
-            return port
 
 
 class Served:

@@ -6,7 +6,8 @@ import socket
 import pytest
 
 from tests.clients.meshtastic_phone import MeshtasticPhone
-from tests.meshtastic.e2e.stage import Stage, free_port
+from tests.meshtastic.e2e.stage import Stage
+from tests.ports import free_port
 
 VIRTUAL_NODE = "custom_components.meshmonitor.mesh.virtual_node"
 

@@ -5,7 +5,7 @@ import pytest
 from custom_components.meshmonitor.mesh.source import ProbeError, ProbeReason
 from custom_components.meshmonitor.mesh.transport import TcpEndpoint
 from custom_components.meshmonitor.meshtastic.probe import probe
-from tests.meshtastic.e2e.stage import free_port
+from tests.ports import free_port
 from tests.simulators.meshtastic_config import NodeConfig
 from tests.simulators.meshtastic_faults import Cut, OnConnect
 from tests.simulators.meshtastic_node import SimulatedNode

@@ -15,7 +15,8 @@ from custom_components.meshmonitor.mesh.source import (
 )
 from custom_components.meshmonitor.mesh.transport import TcpEndpoint
 from tests.meshtastic.e2e.conftest import OpenStage
-from tests.meshtastic.e2e.stage import PORT, Served, Stage, free_port
+from tests.meshtastic.e2e.stage import PORT, Served, Stage
+from tests.ports import free_port
 from tests.simulators.meshtastic_client import RawClient
 from tests.simulators.meshtastic_config import NodeConfig
 from tests.simulators.meshtastic_faults import Cut, Dribble, OnConnect
