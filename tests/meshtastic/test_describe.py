@@ -31,7 +31,7 @@ def test_identity() -> None:
         node_id="!0a000001",
         name="Recorder",
         short_name="REC",
-        hardware="portduino",
+        hardware="Portduino",
         firmware="2.7.26.54e0d8d",
     )
     assert Decoder(Mirror()).identity() is None
@@ -45,7 +45,7 @@ def test_radio_without_a_name() -> None:
     assert identity is not None
     assert identity.name == "!0a000001"
     assert identity.short_name is None
-    assert identity.hardware == "portduino"
+    assert identity.hardware == "Portduino"
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -65,7 +65,7 @@ def test_nodes(version: str) -> None:
             assert node.rssi is not None
             assert node.last_heard == NOW
             assert node.role == "client"
-            assert node.hardware == "portduino"
+            assert node.hardware == "Portduino"
             assert node.public_key is not None
             assert len(node.public_key) == 64
     assert decoder.node(4711) is None
@@ -122,7 +122,7 @@ def test_flags_of_nodes() -> None:
     node = Decoder(mirror).node(STRANGER, NOW)
     assert node is not None
     assert node.name == "Röuter"
-    assert node.hardware == "heltec_v3"
+    assert node.hardware == "Heltec V3"
     assert node.role == "router_late"
     assert node.is_licensed
     assert node.via_mqtt

@@ -51,7 +51,7 @@ def test_presets() -> None:
 
 def test_members_of_enumerations() -> None:
     """In lower case; what is too new keeps its number."""
-    assert names.hardware_name(43) == "heltec_v3"
+    assert names.hardware_name(43) == "Heltec V3"
     assert names.hardware_name(54321) == "54321"
     assert names.role_name(0) == "client"
     assert names.role_name(11) == "router_late"

@@ -4,6 +4,8 @@ from typing import Final
 
 from meshtastic.protobuf import config_pb2, mesh_pb2
 
+from .hardware import board_name
+
 _HEX_DIGITS: Final = 8
 _MAX_UINT32: Final = 0xFFFFFFFF
 
@@ -72,8 +74,9 @@ def preset_name(number: int) -> str:
 
 
 def hardware_name(number: int) -> str:
-    """Return the board's name in lower case, or the number of one that is too new."""
-    return _lower_case(_HARDWARE, number)
+    """Return what people call a board, or the number of one that is too new."""
+    member = _HARDWARE.get(number)
+    return str(number) if member is None else board_name(member.name)
 
 
 def role_name(number: int) -> str:
