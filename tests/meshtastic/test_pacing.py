@@ -1,10 +1,5 @@
 """The radio's limits, kept for all senders together and shared fairly between them."""
 
-from collections import Counter
-from typing import Final, override
-
-from hypothesis import settings, strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 import pytest
 
 from custom_components.meshmonitor.meshtastic.pacing import (
@@ -19,46 +14,9 @@ from custom_components.meshmonitor.meshtastic.pacing import (
     WINDOW_MARGIN,
     WINDOWS,
     Pacer,
-    Parcel,
     Urgency,
 )
-
-RADIO_WINDOWS: Final[dict[int, float]] = {
-    PORT.TEXT_MESSAGE_APP: 2.0,
-    PORT.TRACEROUTE_APP: 30.0,
-    PORT.POSITION_APP: 10.0,
-    PORT.WAYPOINT_APP: 10.0,
-    PORT.ALERT_APP: 10.0,
-    PORT.TELEMETRY_APP: 10.0,
-}
-"""What the firmware refuses, whatever the code under test believes."""
-FREE: Final = PORT.PRIVATE_APP
-"""A port number without a window."""
-
-
-def parcel(packet_id: int, portnum: int = PORT.TEXT_MESSAGE_APP, sender: str = "a") -> Parcel:
-    """Return one packet."""
-    return Parcel(packet_id=packet_id, portnum=portnum, sender=sender, payload=b"frame")
-
-
-def fill(pacer: Pacer, *parcels: Parcel, now: float = 0.0) -> None:
-    """Queue packets that there is room for."""
-    for one in parcels:
-        assert pacer.accepts(one.sender, one.portnum, now)
-        pacer.put(one, now)
-
-
-def drain(pacer: Pacer, now: float = 0.0, *, free: int | None = QUEUE_LENGTH) -> dict[int, float]:
-    """Return when each packet goes out, by id, to a radio that says so much about its room."""
-    sent: dict[int, float] = {}
-    while (due := pacer.next_due(now, can_send=True)) is not None:
-        now += due + 1e-6
-        assert not pacer.expired(now), "nothing may wait in vain here"
-        while (taken := pacer.take(now)) is not None:
-            sent[taken.packet_id] = round(now, 3)
-            if free is not None:
-                pacer.queue_status(free, now)
-    return sent
+from tests.meshtastic.parcels import FREE, RADIO_WINDOWS, drain, fill, parcel
 
 
 @pytest.mark.parametrize(("portnum", "window"), RADIO_WINDOWS.items())
@@ -285,14 +243,13 @@ def test_put_back() -> None:
 
 
 def test_what_need_not_be_sent_any_more() -> None:
-    """A packet can be taken away by its id, or all of a sender's; others keep theirs."""
+    """A packet can be taken away by its id; others stay."""
     pacer = Pacer()
-    fill(pacer, parcel(1), parcel(2), parcel(3), parcel(4, sender="b"), parcel(5, sender="b"))
+    fill(pacer, parcel(1), parcel(2), parcel(3), parcel(4, sender="b"))
     pacer.remove(2)
+    pacer.remove(4)
     pacer.remove(99)
-    assert [gone.packet_id for gone in pacer.drop_sender("a")] == [1, 3]
-    assert pacer.drop_sender("a") == []
-    assert list(drain(pacer)) == [4, 5]
+    assert list(drain(pacer)) == [1, 3]
 
 
 def test_port_numbers_leave_no_trace() -> None:
@@ -309,137 +266,3 @@ def test_port_numbers_leave_no_trace() -> None:
 def test_payload_stays_out_of_logs() -> None:
     """A packet that is printed does not show what it carries."""
     assert "frame" not in repr(parcel(1))
-
-
-class PacerMachine(RuleBasedStateMachine):
-    """Any sequence of use: no window is broken, no bound passed, nothing lost or doubled."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.pacer = Pacer()
-        self.now = 0.0
-        self.ids = 0
-        self.waiting: Counter[int] = Counter()
-        self.put_back_extra = 0
-        self.sent: list[tuple[float, Parcel]] = []
-
-    @initialize(now=st.sampled_from([0.0, 1e6]))
-    def begin(self, now: float) -> None:
-        """The clock may show anything."""
-        self.now = now
-
-    @rule(
-        sender=st.sampled_from("abcd"),
-        portnum=st.sampled_from([*RADIO_WINDOWS, FREE, PORT.ROUTING_APP, 4_000_000]),
-        count=st.integers(1, 120),
-    )
-    def put(self, sender: str, portnum: int, count: int) -> None:
-        """A sender writes."""
-        for _ in range(count):
-            if not self.pacer.accepts(sender, portnum, self.now):
-                break
-            self.ids += 1
-            self.waiting[self.ids] += 1
-            self.pacer.put(parcel(self.ids, portnum, sender), self.now)
-
-    @rule(seconds=st.floats(0.0, 40.0))
-    def wait(self, seconds: float) -> None:
-        """Time passes."""
-        self.now += seconds
-
-    @rule()
-    def wait_as_told(self) -> None:
-        """The caller comes back when it was told to: then there is something to do."""
-        due = self.pacer.next_due(self.now, can_send=True)
-        assert (due is None) == (not self.waiting)
-        if due is None:
-            return
-        assert due <= max(PATIENCE.values())
-        self.now += due + 1e-6
-        assert self.take() is not None or self.expire()
-
-    @rule()
-    def send(self) -> None:
-        """One packet may go."""
-        self.take()
-
-    @rule()
-    def give_up(self) -> None:
-        """Some waited too long."""
-        self.expire()
-
-    def take(self) -> Parcel | None:
-        """Return what goes, which the radio would take."""
-        taken = self.pacer.take(self.now)
-        if taken is not None:
-            self.leave([taken])
-            self.check_windows(taken)
-            self.sent.append((self.now, taken))
-        return taken
-
-    def expire(self) -> list[Parcel]:
-        """Return what waited too long."""
-        late = self.pacer.expired(self.now)
-        self.leave(late)
-        assert all(self.now >= one.expires_at for one in late)
-        return late
-
-    @rule(free=st.integers(0, QUEUE_LENGTH))
-    def queue_status(self, free: int) -> None:
-        """The radio says how much room it has."""
-        self.pacer.queue_status(free, self.now)
-
-    @precondition(lambda self: self.sent)
-    @rule()
-    def put_back(self) -> None:
-        """The radio never answered."""
-        _, last = self.sent[-1]
-        if last.packet_id not in self.waiting:
-            self.waiting[last.packet_id] += 1
-            self.put_back_extra += 1
-            self.pacer.put_back(last)
-
-    @rule(sender=st.sampled_from("abcd"))
-    def drop_sender(self, sender: str) -> None:
-        """A sender goes."""
-        gone = self.pacer.drop_sender(sender)
-        self.leave(gone)
-        assert {one.sender for one in gone} <= {sender}
-        assert self.pacer.drop_sender(sender) == []
-
-    @rule()
-    def new_session(self) -> None:
-        """The radio comes back."""
-        self.pacer.session_started(self.now)
-
-    @invariant()
-    def bounds(self) -> None:
-        """Everything is accounted for."""
-        assert len(self.pacer) == self.waiting.total()
-        assert len(self.pacer) <= MAX_QUEUED + self.put_back_extra
-
-    def leave(self, parcels: list[Parcel]) -> None:
-        """Something came out: it was in, once."""
-        for one in parcels:
-            assert self.waiting.pop(one.packet_id) == 1
-
-    def check_windows(self, taken: Parcel) -> None:
-        """The radio would take it."""
-        if self.sent:
-            assert self.now - self.sent[-1][0] >= LEAST_GAP - 1e-9
-        window = RADIO_WINDOWS.get(taken.portnum, 0.0)
-        for at, earlier in reversed(self.sent):
-            if self.now - at >= window:
-                break
-            assert earlier.portnum != taken.portnum
-
-    @override
-    def teardown(self) -> None:
-        """What is left comes out as well."""
-        self.leave(self.pacer.clear())
-        assert not self.waiting
-        assert len(self.pacer) == 0
-
-
-TestPacerMachine = PacerMachine.TestCase
-TestPacerMachine.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)

@@ -1,7 +1,7 @@
 """A port's window counts from when the radio has said that it took a packet."""
 
 from custom_components.meshmonitor.meshtastic.pacing import LEAST_GAP, PORT, WINDOW_MARGIN, Pacer
-from tests.meshtastic.test_pacing import FREE, fill, parcel
+from tests.meshtastic.parcels import FREE, fill, parcel
 
 
 def test_a_window_counts_from_the_radios_report() -> None:

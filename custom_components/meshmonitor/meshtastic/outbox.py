@@ -12,10 +12,11 @@ from enum import Enum, auto
 from typing import Final
 
 from ..mesh.model import DeliveryState
+from . import packets
 from .admin import AdminQuery
 from .decision import RoutingError
 from .framing import encode
-from .pacing import Pacer, Parcel
+from .pacing import PORT, Pacer, Parcel
 from .session import HEARTBEAT
 
 HOME_ASSISTANT: Final = "home_assistant"
@@ -150,7 +151,7 @@ class Outbox:
         parcels = [flight.parcel for flight in self._in_flight.values()] + self._pacer.clear()
         self._in_flight.clear()
         for parcel in parcels:
-            self._fail(parcel, error)
+            self._fail(parcel.packet_id, error)
 
     def room_for(self, sender: str) -> int:
         """Return how many more packets a sender may queue."""
@@ -170,32 +171,68 @@ class Outbox:
         packet_id = outgoing.packet_id
         known = self._known.get(packet_id)
         if known is not None and (known.state is DeliveryState.QUEUED or packet_id in self._recent):
-            if known.sender == outgoing.sender and known.raw == outgoing.raw:
-                self.counters["repeated"] += 1
-                return Admission.REPEATED
-            self.counters["id_in_use"] += 1
-            return Admission.ID_IN_USE
-        if not self._pacer.accepts(outgoing.sender, outgoing.portnum, self._clock()):
-            self.counters["outbox_full"] += 1
-            return Admission.FULL
+            return self._submit_again(known, outgoing)
+        parcel = Parcel(
+            packet_id=packet_id, portnum=outgoing.portnum, sender=outgoing.sender, payload=payload
+        )
+        now = self._clock()
+        gives_way: int | None = self._outdated_by(outgoing)
+        if gives_way is not None:
+            self.counters["outdated"] += 1
+            self._pacer.replace(gives_way, parcel, now)
+        else:
+            if not self._pacer.accepts(outgoing.sender, outgoing.portnum, now):
+                displaced = self._pacer.make_room(outgoing.sender, outgoing.portnum, now)
+                if displaced is None:
+                    self.counters["outbox_full"] += 1
+                    return Admission.FULL
+                self.counters["displaced"] += 1
+                gives_way = displaced.packet_id
+            self._pacer.put(parcel, now)
         self._known[packet_id] = outgoing
         self._known.move_to_end(packet_id)
         self._forget_old()
-        self._put(
-            Parcel(
-                packet_id=packet_id,
-                portnum=outgoing.portnum,
-                sender=outgoing.sender,
-                payload=payload,
-            )
-        )
+        self._pump()
+        if gives_way is not None:
+            # Behind all that: who is told may send at once.
+            self._fail(gives_way, RoutingError.RATE_LIMIT_EXCEEDED)
         return Admission.QUEUED
+
+    def _submit_again(self, known: Outgoing, outgoing: Outgoing) -> Admission:
+        """Take a packet whose id the radio has just seen, or is about to see."""
+        if known.raw != outgoing.raw or HOME_ASSISTANT in {known.sender, outgoing.sender}:
+            self.counters["id_in_use"] += 1
+            return Admission.ID_IN_USE
+        # A client whose connection broke off repeats by the next what it had no report of.
+        known.sender = outgoing.sender
+        self.counters["repeated"] += 1
+        return Admission.REPEATED
+
+    def _outdated_by(self, outgoing: Outgoing) -> int | None:
+        """Return the waiting packet of the same sender that is needless with this one.
+
+        A phone that lends its position tells it more often than the radio takes it: what waits
+        would only be late.
+        """
+        if outgoing.portnum != PORT.POSITION_APP:
+            return None
+        for packet_id in self._pacer.waiting(outgoing.sender, outgoing.portnum):
+            earlier = self._known[packet_id]
+            is_elsewhere = (earlier.destination, earlier.channel) != (
+                outgoing.destination,
+                outgoing.channel,
+            )
+            if not (is_elsewhere or _asks(earlier) or _asks(outgoing)):
+                return packet_id
+        return None
 
     def submit_raw(self, sender: str, payload: bytes) -> bool:
         """Take over a ``ToRadio`` that is no packet; returns whether there was room for it."""
         if not self._is_open or not self._pacer.accepts(sender, _RAW, self._clock()):
             return False
-        self._put(Parcel(packet_id=0, portnum=_RAW, sender=sender, payload=payload))
+        parcel = Parcel(packet_id=0, portnum=_RAW, sender=sender, payload=payload)
+        self._pacer.put(parcel, self._clock())
+        self._pump()
         return True
 
     def queue_status(self, result: int, free: int, packet_id: int) -> None:
@@ -249,17 +286,13 @@ class Outbox:
         elif outgoing.state is not DeliveryState.FAILED:
             self._change(outgoing, DeliveryState.RELAYED, by_mesh=True)
 
-    def _put(self, parcel: Parcel) -> None:
-        self._pacer.put(parcel, self._clock())
-        self._pump()
-
     def _pump(self) -> None:
         """Send what may be sent, give up what waited too long, and see when to come again."""
         now = self._clock()
         for parcel in self._pacer.expired(now):
             self.counters["expired"] += 1
             self._fail(
-                parcel,
+                parcel.packet_id,
                 RoutingError.RATE_LIMIT_EXCEEDED if self._is_open else RoutingError.NO_INTERFACE,
             )
         self._ask_for_unanswered(now)
@@ -288,7 +321,7 @@ class Outbox:
             self._pacer.reported(flight.parcel.packet_id, now)
         for flight in late:
             self.counters["unanswered"] += 1
-            self._fail(flight.parcel, RoutingError.TIMEOUT)
+            self._fail(flight.parcel.packet_id, RoutingError.TIMEOUT)
         silent = [
             flight
             for flight in self._in_flight.values()
@@ -315,8 +348,8 @@ class Outbox:
         if outgoing.state is DeliveryState.QUEUED:
             self._change(outgoing, DeliveryState.SENT)
 
-    def _fail(self, parcel: Parcel, error: RoutingError) -> None:
-        outgoing = self._known.get(parcel.packet_id)
+    def _fail(self, packet_id: int, error: RoutingError) -> None:
+        outgoing = self._known.get(packet_id)
         if outgoing is not None and outgoing.state is DeliveryState.QUEUED:
             outgoing.error = error
             self._change(outgoing, DeliveryState.FAILED)
@@ -332,3 +365,8 @@ class Outbox:
                 break
             if self._known[packet_id].state is not DeliveryState.QUEUED:
                 del self._known[packet_id]
+
+
+def _asks(outgoing: Outgoing) -> bool:
+    """Return whether an answer is expected to a packet."""
+    return packets.parse_packet(outgoing.raw).want_response

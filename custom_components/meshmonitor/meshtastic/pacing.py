@@ -118,20 +118,48 @@ class Pacer:
 
     def accepts(self, sender: str, portnum: int, now: float) -> bool:
         """Return whether one more packet has room, and can leave before its time is over."""
-        if self.room_for(sender) == 0:
-            return False
-        window = WINDOWS.get(portnum)
-        if window is None:
-            return True
-        wait = max(self._opens_in(portnum, now), 0.0)
-        wait += self._by_port[portnum] * (window + WINDOW_MARGIN)
-        return wait < PATIENCE.get(portnum, DEFAULT_PATIENCE)
+        return self.room_for(sender) > 0 and self._leaves_in_time(
+            portnum, self._by_port[portnum], now
+        )
+
+    def make_room(self, sender: str, portnum: int, now: float) -> Parcel | None:
+        """Remove and return a packet that gives way to one that `accepts` has no room for.
+
+        It is the last one of whoever has the most waiting: who sends much may use what the others
+        leave, and keeps nobody out. None where that would be no fairer than before.
+        """
+        if len(self._queues.get(sender, ())) >= MAX_QUEUED_PER_SENDER:
+            return None
+        is_late = not self._leaves_in_time(portnum, self._by_port[portnum], now)
+        if is_late and not self._leaves_in_time(portnum, self._by_port[portnum] - 1, now):
+            return None
+        waiting = {
+            name: [parcel for parcel in queue if not is_late or parcel.portnum == portnum]
+            for name, queue in self._queues.items()
+        }
+        most = max(waiting.values(), key=len, default=[])
+        if len(most) <= len(waiting.get(sender, ())) + 1:
+            return None
+        self._remove(most[-1:])
+        return most[-1]
 
     def put(self, parcel: Parcel, now: float) -> None:
         """Queue a packet that `accepts` has room for."""
         parcel.queued_at = now
         self._queues.setdefault(parcel.sender, deque()).append(parcel)
         self._count(parcel, 1)
+
+    def waiting(self, sender: str, portnum: int) -> list[int]:
+        """Return the ids of a sender's packets of a port number, the first to leave first."""
+        queue = self._queues.get(sender, ())
+        return [parcel.packet_id for parcel in queue if parcel.portnum == portnum]
+
+    def replace(self, packet_id: int, parcel: Parcel, now: float) -> None:
+        """Let a packet take the place of a waiting one of its sender and port number."""
+        queue = self._queues[parcel.sender]
+        place = next(at for at, waiting in enumerate(queue) if waiting.packet_id == packet_id)
+        parcel.queued_at = now
+        queue[place] = parcel
 
     def put_back(self, parcel: Parcel) -> None:
         """Queue a packet again, before all others of its sender: the radio never answered for it.
@@ -193,12 +221,6 @@ class Pacer:
         self._remove(late)
         return late
 
-    def drop_sender(self, sender: str) -> list[Parcel]:
-        """Remove and return what a sender still has queued."""
-        parcels = list(self._queues.get(sender, ()))
-        self._remove(parcels)
-        return parcels
-
     def clear(self) -> list[Parcel]:
         """Remove and return everything."""
         parcels = [parcel for queue in self._queues.values() for parcel in queue]
@@ -251,6 +273,14 @@ class Pacer:
             if self._window_left(parcel.portnum, now) <= 0:
                 ready.append(parcel)
         return ready
+
+    def _leaves_in_time(self, portnum: int, waiting: int, now: float) -> bool:
+        """Return whether a packet can leave behind so many others of its port number."""
+        window = WINDOWS.get(portnum)
+        if window is None:
+            return True
+        wait = max(self._opens_in(portnum, now), 0.0) + waiting * (window + WINDOW_MARGIN)
+        return wait < PATIENCE.get(portnum, DEFAULT_PATIENCE)
 
     def _window_left(self, portnum: int, now: float) -> float:
         return float("inf") if portnum in self._unreported else self._opens_in(portnum, now)
