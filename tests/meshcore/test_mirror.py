@@ -127,6 +127,23 @@ def test_a_prefix_finds_its_contact() -> None:
     assert contacts.with_prefix(b"\x02" * 6) == contact(2)
     assert contacts.with_prefix(b"\x02" * 32) == contact(2)
     assert contacts.with_prefix(b"\x09" * 6) is None
+    assert contacts.with_prefix(b"\x02\x02") == contact(2)
+    contacts.remove(b"\x02" * 32)
+    assert contacts.with_prefix(b"\x02" * 6) is None
+
+
+def test_keys_that_begin_alike_are_told_apart() -> None:
+    """By as much as is given, else it is the first one in the device's order."""
+    keys = [b"alike" + bytes([number]) * 27 for number in (1, 2)]
+    frames = [Contact(public_key=key, adv_type=1, name="C").build() for key in keys]
+    contacts = table(*frames)
+    assert [contacts.with_prefix(key[:6]) for key in keys] == frames
+    assert contacts.with_prefix(b"alik") == frames[0]
+    contacts.begin_read()
+    contacts.end_read(2, reversed(frames))
+    assert contacts.with_prefix(b"alik") == frames[1]
+    contacts.remove(keys[1])
+    assert contacts.with_prefix(b"alik") == frames[0]
 
 
 @pytest.mark.parametrize("code", [0x80, 0x81])

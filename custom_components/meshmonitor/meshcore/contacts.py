@@ -7,10 +7,14 @@ when it had as many as the device announced, and when a second such read agrees.
 
 from collections.abc import Iterable
 from enum import Enum
+from typing import Final
 
 from .codes import Resp
 from .frames import CONTACT_FRAME_SIZE, contact_key, contact_lastmod
 from .framing import all_to_app
+
+_START: Final = 4
+"""Bytes of a key by which contacts are looked up: messages name their sender by as many or more."""
 
 
 class ReadResult(Enum):
@@ -38,6 +42,7 @@ class ContactTable:
         self._missing: frozenset[bytes] = frozenset()
         self._collected: set[bytes] = set()
         self._touched: set[bytes] = set()
+        self._by_start: dict[bytes, list[bytes]] = {}
         self._replay: bytes | None = None
 
     def clear(self) -> None:
@@ -122,12 +127,16 @@ class ContactTable:
 
     def with_prefix(self, prefix: bytes) -> bytes | None:
         """Return the frame of the first contact whose key begins like this."""
-        if len(prefix) == len(next(iter(self.frames), b"")):
-            return self.frames.get(prefix)
-        return next((frame for key, frame in self.frames.items() if key.startswith(prefix)), None)
+        keys: Iterable[bytes] = self.frames
+        if len(prefix) >= _START:
+            keys = self._by_start.get(prefix[:_START], ())
+        return next((self.frames[key] for key in keys if key.startswith(prefix)), None)
 
     def _put(self, key: bytes, frame: bytes) -> None:
-        if self.frames.get(key) != frame:
+        known = self.frames.get(key)
+        if known != frame:
+            if known is None:
+                self._by_start.setdefault(key[:_START], []).append(key)
             self.frames[key] = frame
             self.changed.add(key)
             self.removed.discard(key)
@@ -135,6 +144,10 @@ class ContactTable:
 
     def _drop(self, key: bytes) -> None:
         if self.frames.pop(key, None) is not None:
+            alike = self._by_start[key[:_START]]
+            alike.remove(key)
+            if not alike:
+                del self._by_start[key[:_START]]
             self.removed.add(key)
             self.changed.discard(key)
             self._replay = None
@@ -145,4 +158,7 @@ class ContactTable:
         self.frames = {key: known[key] for key in fresh if key in known}
         for key, frame in known.items():
             self.frames.setdefault(key, frame)
+        self._by_start.clear()
+        for key in self.frames:
+            self._by_start.setdefault(key[:_START], []).append(key)
         self._replay = None

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from ..mesh.model import Channel, Node, Position, Telemetry
 from ..mesh.source import ChannelsChanged, MeshEvent, NodeChanged, NodeRemoved
 from . import decode
-from .codes import Push
+from .codes import Push, Resp
 from .frames import ChannelInfo, FrameError
 from .mirror import Mirror
 from .pushes import RawReception, RemoteData
@@ -23,6 +23,7 @@ class NodeBook:
         self._signals: dict[bytes, tuple[float, int]] = {}
         self._channels: list[Channel] = []
         self._own_id: str | None = None
+        self._own_seen: tuple[object, ...] = ()
 
     @property
     def channels(self) -> list[Channel]:
@@ -48,9 +49,7 @@ class NodeBook:
                 events.append(NodeRemoved(key.hex()))
         for key in changed:
             events += self._rebuild(key)
-        own = decode.own_node(self._mirror, decode.own_telemetry(self._mirror, now))
-        if own is not None:
-            events += self._own(own)
+        events += self._own(now)
         if self._mirror.channels_changed:
             self._mirror.channels_changed = False
             before, self._channels = self._channels, self.channels
@@ -69,13 +68,11 @@ class NodeBook:
             if push[0] in (Push.STATUS_RESPONSE, Push.TELEMETRY_RESPONSE):
                 return self._measured(push[0], RemoteData.parse(push), now)
             if push[0] == Push.LOG_RX_DATA:
-                reception = RawReception.parse(push)
-                key = decode.direct_advert(reception.packet)
-                if key is not None:
+                key = decode.direct_advert(push[RawReception.OFFSET :])
+                if key in self._mirror.contacts.frames:
+                    reception = RawReception.parse(push)
                     # Shown with the next change of the node, which the advert brings.
                     self._signals[key] = (reception.snr, reception.rssi)
-                    if key not in self._mirror.contacts.frames:
-                        del self._signals[key]
         except FrameError:
             pass
         return []
@@ -107,7 +104,20 @@ class NodeBook:
         self.nodes[built.node_id] = built
         return [NodeChanged(built, before is None)]
 
-    def _own(self, own: Node) -> list[MeshEvent]:
+    def _own(self, now: float) -> list[MeshEvent]:
+        mirror = self._mirror
+        seen = (
+            mirror.info,
+            mirror.device,
+            mirror.kept.get(Resp.BATT_AND_STORAGE),
+            *mirror.stats.values(),
+        )
+        if seen == self._own_seen:
+            return []
+        self._own_seen = seen
+        own = decode.own_node(mirror, decode.own_telemetry(mirror, now))
+        if own is None:
+            return []
         events: list[MeshEvent] = []
         if self._own_id not in (None, own.node_id):
             assert self._own_id is not None

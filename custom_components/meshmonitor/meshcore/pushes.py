@@ -8,7 +8,7 @@ examples/simple_repeater/MyMesh.h.
 
 from dataclasses import dataclass, field
 import struct
-from typing import Final, Self
+from typing import ClassVar, Final, Self
 
 from .codes import PREFIX_SIZE, Push
 from .frames import SNR_SCALE, FrameError, number_at, require, sender_prefix
@@ -199,6 +199,9 @@ class PathDiscovery:
 class RawReception:
     """A packet that was heard, as it was on the air."""
 
+    OFFSET: ClassVar[int] = 3
+    """Where the packet begins in the frame."""
+
     snr: float
     rssi: int
     packet: bytes = field(repr=False)
@@ -206,9 +209,9 @@ class RawReception:
     @classmethod
     def parse(cls, frame: bytes) -> Self:
         """Read a ``LOG_RX_DATA`` frame."""
-        require(frame, (Push.LOG_RX_DATA,), 3)
+        require(frame, (Push.LOG_RX_DATA,), cls.OFFSET)
         snr, rssi = struct.unpack_from("bb", frame, 1)
-        return cls(snr / SNR_SCALE, rssi, frame[3:])
+        return cls(snr / SNR_SCALE, rssi, frame[cls.OFFSET :])
 
 
 def hop_count(path_len: int) -> int | None:

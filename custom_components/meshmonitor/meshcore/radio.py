@@ -94,6 +94,7 @@ class Radio:
         self._collect_at = self._figures_at = self._clock_at = 0.0
         self._held_pushes: dict[bytes, list[Pushed]] = {}
         self._timer: asyncio.TimerHandle | None = None
+        self._alarm_at = 0.0
         self._is_open = False
         self._is_ready = False
         self.malformed_frames = 0
@@ -132,7 +133,8 @@ class Radio:
     def link_data(self, data: bytes, now: float) -> None:
         """Take bytes from the radio."""
         for frame in self.decoder.feed(data):
-            self._follow(self.commander.frame_received(frame, now))
+            self._do(self.commander.frame_received(frame, now))
+        self._schedule()
 
     def link_closed(self, now: float) -> None:
         """The connection is gone."""
@@ -166,7 +168,11 @@ class Radio:
     # What the commander says
 
     def _follow(self, actions: list[Action]) -> None:
-        """Do what the commander wants, then what follows from that."""
+        """Do what the commander wants and what follows from that, and wait for what is due next."""
+        self._do(actions)
+        self._schedule()
+
+    def _do(self, actions: list[Action]) -> None:
         for action in actions:
             try:
                 self._act(action)
@@ -174,7 +180,6 @@ class Radio:
                 # One frame must never cost the link, and with it everybody's connection.
                 _LOGGER.exception("%s: error in handling a frame of the radio", self._name)
         self._read_on()
-        self._schedule()
 
     def _act(self, action: Action) -> None:
         match action:
@@ -286,17 +291,22 @@ class Radio:
             self._collect()
 
     def _schedule(self) -> None:
-        """Set the alarm for the next thing that the clock demands."""
+        """Set the alarm for the next thing that the clock demands, or let it come too early.
+
+        Nearly every frame moves that further into the future.
+        """
         now = time.monotonic()
         moments = [
             moment
             for moment in (self.commander.next_deadline(now), self._reader.contact_retry_due())
             if moment is not None
         ]
+        if not moments or (self._timer is not None and self._alarm_at <= min(moments)):
+            return
         self.stop()
-        if moments:
-            delay = max(0.0, min(moments) - now)
-            self._timer = asyncio.get_running_loop().call_later(delay, self._alarm)
+        self._alarm_at = min(moments)
+        delay = max(0.0, self._alarm_at - now)
+        self._timer = asyncio.get_running_loop().call_later(delay, self._alarm)
 
     def _alarm(self) -> None:
         self._timer = None
