@@ -68,10 +68,34 @@ async def test_devices(hass: HomeAssistant, node: SimulatedNode) -> None:
     )
     assert part is not None
     assert part.parent_device_id == radio.id
-    assert part.name == "Virtual node"
-    assert entity_id(hass, "binary_sensor", f"{node_id(node)}_virtual_node").startswith(
-        "binary_sensor.base_virtual_node"
-    )
+    assert part.name == "Simulated Base virtual node"
+    for platform, key, expected in (
+        ("binary_sensor", "virtual_node", "binary_sensor.base_virtual_node"),
+        ("sensor", "clients", "sensor.base_virtual_node_clients"),
+    ):
+        assert entity_id(hass, platform, f"{node_id(node)}_{key}") == expected
+
+
+async def test_radio_is_renamed(hass: HomeAssistant, node: SimulatedNode) -> None:
+    """Its device and that of its virtual node follow."""
+    entry = make_entry(node)
+    coordinator = await set_up(hass, entry)
+    node.state.user.long_name = "Attic"
+    node.drop()
+
+    def names() -> set[str | None]:
+        registry = dr.async_get(hass)
+        return {
+            None if device is None else device.name
+            for device in (
+                registry.async_get(coordinator.device_id),
+                registry.async_get_child_device_by_identifier(
+                    (DOMAIN, f"{node_id(node)}_virtual_node"), entry.entry_id
+                ),
+            )
+        }
+
+    await wait_until(lambda: names() == {"Attic", "Attic virtual node"}, "the new names")
 
 
 async def test_radio_away(hass: HomeAssistant, node: SimulatedNode) -> None:

@@ -5,7 +5,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, override
 
-from homeassistant.components.binary_sensor import BinarySensorEntity, BinarySensorEntityDescription
+from homeassistant.components.binary_sensor import (
+    DOMAIN as BINARY_SENSOR_DOMAIN,
+    BinarySensorEntity,
+    BinarySensorEntityDescription,
+)
 from homeassistant.components.binary_sensor.const import BinarySensorDeviceClass
 from homeassistant.const import EntityCategory
 from homeassistant.core import HomeAssistant
@@ -164,6 +168,8 @@ class GatewayBinarySensor(_SourceBinarySensor, GatewayEntity):
 
 class VirtualNodeBinarySensor(_SourceBinarySensor, VirtualNodeEntity):
     """Whether apps can connect to the virtual node."""
+
+    platform_domain = BINARY_SENSOR_DOMAIN
 
 
 class OnlineBinarySensor(NodeEntity, BinarySensorEntity):

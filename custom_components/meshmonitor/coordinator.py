@@ -347,6 +347,13 @@ class MeshMonitorCoordinator:
             serial_number=self.unique_id,
             **known,
         ).id
+        registry.async_get_or_create_child(
+            config_entry_id=self.entry.entry_id,
+            identifiers={(DOMAIN, f"{self.unique_id}_{CONF_VIRTUAL_NODE}")},
+            parent_device_id=self.device_id,
+            translation_key=CONF_VIRTUAL_NODE,
+            translation_placeholders={"name": known["name"]},
+        )
 
     @callback
     def _dispatch(self, event: CoordinatorEvent) -> None:

@@ -1,10 +1,11 @@
 """What the entities of a radio and of its virtual node have in common."""
 
-from typing import override
+from typing import ClassVar, override
 
 from homeassistant.core import callback
 from homeassistant.helpers.device_registry import ChildDeviceInfo, DeviceInfo
 from homeassistant.helpers.entity import Entity
+from homeassistant.util import slugify
 
 from .const import CONF_VIRTUAL_NODE, DOMAIN
 from .coordinator import AvailabilityChanged, CoordinatorEvent, MeshMonitorCoordinator
@@ -63,6 +64,9 @@ class GatewayEntity(MeshMonitorEntity):
 class VirtualNodeEntity(MeshMonitorEntity):
     """An entity of the virtual node, which is there whether the radio is or not."""
 
+    platform_domain: ClassVar[str]
+    """What its entity id begins with."""
+
     def __init__(
         self, coordinator: MeshMonitorCoordinator, key: str, *update_on: type[CoordinatorEvent]
     ) -> None:
@@ -70,6 +74,9 @@ class VirtualNodeEntity(MeshMonitorEntity):
         super().__init__(coordinator, key, *update_on)
         self._attr_device_info = ChildDeviceInfo(
             identifiers={(DOMAIN, f"{coordinator.unique_id}_{CONF_VIRTUAL_NODE}")},
-            translation_key=CONF_VIRTUAL_NODE,
             parent_device_id=coordinator.device_id,
         )
+        # Left alone, Home Assistant would take the radio's name into the id twice: as that of the
+        # device, and as that of the device which it is a part of.
+        parts = dict.fromkeys((coordinator.entry.title, CONF_VIRTUAL_NODE, key))
+        self.entity_id = f"{self.platform_domain}.{slugify(' '.join(parts))}"

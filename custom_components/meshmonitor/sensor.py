@@ -5,7 +5,7 @@ from datetime import timedelta
 from functools import partial
 from typing import Any, override
 
-from homeassistant.components.sensor import SensorEntity
+from homeassistant.components.sensor import DOMAIN as SENSOR_DOMAIN, SensorEntity
 from homeassistant.core import HomeAssistant, callback
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 from homeassistant.helpers.typing import StateType
@@ -91,6 +91,7 @@ class GatewaySensor(_SourceSensor, GatewayEntity):
 class ClientsSensor(_SourceSensor, VirtualNodeEntity):
     """How many clients a virtual node has, and which."""
 
+    platform_domain = SENSOR_DOMAIN
     _unrecorded_attributes = frozenset({"clients"})
     # When a client was last active changes all the time: a look a minute is enough.
     _attr_should_poll = True
