@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from google.protobuf.descriptor import FieldDescriptor
-from meshtastic.protobuf import admin_pb2, config_pb2, mesh_pb2
+from meshtastic.protobuf import admin_pb2, mesh_pb2
 import pytest
 
 from custom_components.meshmonitor.meshtastic import client_frame, wire
@@ -357,37 +357,6 @@ def test_managed_radio(view: RecordedView) -> None:
         assert isinstance(decision, Refuse)
         assert decision.reason is RefusalReason.MANAGED
     assert isinstance(judge(admin_packet(change, to=REMOTE), view, EVERYTHING), Forward)
-
-
-def test_gap_of_a_redacted_setting_is_filled(view: RecordedView) -> None:
-    """A client that never saw the private key does not take it from the radio."""
-    seen = config_pb2.Config.FromString(view.configs[8])
-    private_key = seen.security.private_key
-    assert len(private_key) == 32
-    seen.security.ClearField("private_key")
-    seen.security.serial_enabled = False
-    packet = admin_packet(admin_pb2.AdminMessage(set_config=seen), to=view.own)
-    decision = judge(packet, view, ADMIN)
-    assert isinstance(decision, Forward)
-    sent = mesh_pb2.MeshPacket.FromString(decision.packet.raw)
-    security = admin_pb2.AdminMessage.FromString(sent.decoded.payload).set_config.security
-    assert security.private_key == private_key
-    assert not security.serial_enabled
-    assert decision.packet.payload == sent.decoded.payload
-    sent.decoded.payload = packet.decoded.payload
-    assert sent == packet
-
-
-def test_remote_settings_are_not_filled(view: RecordedView) -> None:
-    """The radio's own secrets do not go into what is set on another node."""
-    config = config_pb2.Config(network=config_pb2.Config.NetworkConfig(wifi_psk="sekrit"))
-    view.configs[4] = config_pb2.Config(
-        network=config_pb2.Config.NetworkConfig(wifi_psk="real word")
-    ).SerializeToString()
-    packet = admin_packet(admin_pb2.AdminMessage(set_config=config), to=REMOTE)
-    decision = judge(packet, view, ADMIN)
-    assert isinstance(decision, Forward)
-    assert decision.packet.raw == packet.SerializeToString()
 
 
 @pytest.mark.parametrize(

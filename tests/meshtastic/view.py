@@ -27,6 +27,7 @@ class RecordedView:
         """Payload and time of arrival by variant."""
         self.position: tuple[float, bytes] | None = None
         self.managed = False
+        self.is_restored = False
 
     @classmethod
     def recorded(cls, path: Path = MESHTASTIC_2_7) -> Self:

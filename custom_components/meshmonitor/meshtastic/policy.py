@@ -66,6 +66,9 @@ class MirrorView(redaction.ConfigView, Protocol):
     def my_node_num(self) -> int | None:
         """The radio's own number; None until its identity is known."""
 
+    is_restored: bool
+    """Whether all this comes from an earlier run, without the radio's private key."""
+
     def own_user(self) -> bytes | None:
         """Return the radio's own ``User``."""
 
@@ -227,9 +230,17 @@ def _decide_admin(
         return _refuse(packet, RefusalReason.DESTRUCTIVE_NOT_ALLOWED)
     if not local:
         return Forward(packet)
+    return _change(packet, mirror)
+
+
+def _change(packet: ClientPacket, mirror: MirrorView) -> Decision:
+    """Let an allowed command change the own node, with what its sender was not shown put back."""
     if mirror.is_managed():
         return _refuse(packet, RefusalReason.MANAGED)
     payload = redaction.restore(packet.payload, mirror)
+    if mirror.is_restored and redaction.lacks_private_key(payload):
+        # There is none to put back yet, and without one the radio might make itself another.
+        return _refuse(packet, RefusalReason.NOT_READY)
     if payload != packet.payload:
         packet = with_payload(packet, payload)
     return Forward(packet, mutates=True)

@@ -128,6 +128,20 @@ def restore(payload: bytes, real: ConfigView) -> bytes:
     return restored if len(restored) <= MAX_DATA_PAYLOAD else payload
 
 
+def lacks_private_key(payload: bytes) -> bool:
+    """Return whether an ``AdminMessage`` sets a security configuration without a private key.
+
+    Args:
+        payload: What an admitted client sends, well-formed or not.
+    """
+    try:
+        config = _value(payload, admin.SET_CONFIG)
+        sets_security = wire.last(wire.scan(config), _SECURITY) is not None
+        return sets_security and not _value(_value(config, _SECURITY), _PRIVATE_KEY)
+    except wire.WireError:
+        return False
+
+
 def _edit_members(message: bytes, edits: Mapping[int, _Edit]) -> bytes:
     """Return the message with the `wire.BYTES` fields of these numbers edited."""
     parts: list[bytes] = []

@@ -173,6 +173,31 @@ async def test_the_same_packet_again_is_sent_once_and_answered_each_time(stage: 
     assert stage.node.tally["duplicates"] == 0
 
 
+async def test_what_a_new_connection_repeats_is_the_same_packet(stage: Stage) -> None:
+    """A client that lost its connection repeats what it had no report of: it is sent once."""
+    before, other = await stage.phone(), await stage.phone()
+    stage.node.refuse()
+    stage.node.drop()
+    await stage.until(lambda: not stage.source.link.is_ready)
+    before.send_text("once", packet_id=4711)
+    await before.wait_for(lambda: before.queue_statuses(4711))
+    before.reset()
+    await before.close()
+    stage.live.remove(before)
+    await stage.until(lambda: stage.client_count == 1)
+    after = await stage.phone()
+    after.send_text("once", packet_id=4711)
+    await after.wait_for(lambda: after.queue_statuses(4711))
+    await stage.node.listen()
+    assert await after.outcome(4711) == [0]
+    after.send_text("once", packet_id=4711)
+    await _settled(stage, after, other)
+    assert len(after.queue_statuses(4711)) == 2
+    assert after.notifications() == []
+    assert stage.node.texts() == ["once"]
+    assert (after.texts(), other.texts()) == ([], ["once"])
+
+
 async def test_an_id_that_another_packet_has_is_refused_and_not_lost(stage: Stage) -> None:
     """An id that another packet has is refused and not lost."""
     first, second = await stage.phone(), await stage.phone()

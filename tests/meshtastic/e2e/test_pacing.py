@@ -14,6 +14,7 @@ from tests.meshtastic.e2e.stage import PORT, Stage
 from tests.simulators import meshtastic_phone_api
 from tests.simulators.meshtastic_config import NodeConfig
 
+RATE_LIMIT_EXCEEDED = 38
 TEXT_WINDOW = 2.0
 """Seconds between two texts that the firmware accepts."""
 
@@ -113,6 +114,52 @@ async def test_clients_take_turns(stage: Stage) -> None:
     packet_id = quiet.send_text("quiet")
     assert await quiet.outcome(packet_id) == [0]
     assert stage.node.texts().index("quiet") <= 2
+
+
+async def test_one_client_keeps_no_other_from_sending(
+    open_stage: OpenStage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who has asked the most gives up its last question, and is told so."""
+    monkeypatch.setattr(pacing, "PATIENCE", {PORT.TRACEROUTE_APP: 4.0})
+    monkeypatch.setattr(pacing, "WINDOWS", {PORT.TRACEROUTE_APP: 0.9})
+    monkeypatch.setattr(meshtastic_phone_api, "WINDOWS", {PORT.TRACEROUTE_APP: 0.9})
+    stage = await open_stage()
+    busy, quiet = await stage.phone(), await stage.phone()
+    peer = stage.node.peer(0).num
+    asked = [
+        busy.send_data(PORT.TRACEROUTE_APP, b"", to=peer, want_response=True) for _ in range(8)
+    ]
+    await busy.wait_for(lambda: RATE_LIMIT_EXCEEDED in busy.routing_errors(asked[-1]))
+    late = quiet.send_data(PORT.TRACEROUTE_APP, b"", to=peer, want_response=True)
+    await quiet.wait_for(lambda: quiet.queue_statuses(late))
+    assert quiet.routing_errors(late) == []
+    await quiet.wait_for(lambda: quiet.responses(late))
+    assert [p.id for p in stage.node.packets(PORT.TRACEROUTE_APP)].index(late) <= 2
+    for packet_id in asked:
+        await busy.wait_for(lambda packet_id=packet_id: busy.responses(packet_id))  # type: ignore[misc]
+        assert len(busy.queue_statuses(packet_id)) == 1
+    assert stage.source.counters["displaced"] == 1
+    assert not _limited(stage)
+
+
+async def test_a_phone_that_lends_its_position_often_is_not_bothered(
+    open_stage: OpenStage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some tell it each five seconds, without an id: the radio has the newest, nobody is warned."""
+    monkeypatch.setattr(pacing, "PATIENCE", {PORT.POSITION_APP: 2.0})
+    stage = await open_stage()
+    phone = await stage.phone()
+    for latitude in range(1, 41):
+        position = mesh_pb2.Position(latitude_i=latitude, longitude_i=1).SerializeToString()
+        phone.send_data(PORT.POSITION_APP, position, to=stage.own, want_ack=False, packet_id=0)
+    await stage.node.wait_for(lambda: stage.node.state.position.latitude_i == 40)
+    await phone.barrier()
+    assert len(stage.node.packets(PORT.POSITION_APP)) == 2
+    ids = [s.mesh_packet_id for s in phone.queue_statuses() if s.mesh_packet_id]
+    assert len(set(ids)) == 40
+    assert phone.notifications() == []
+    assert stage.source.counters["outdated"] == 38
+    assert not _limited(stage)
 
 
 async def test_texts_go_before_routine(open_stage: OpenStage) -> None:

@@ -3,13 +3,15 @@
 from meshtastic.protobuf import admin_pb2, config_pb2, mesh_pb2, module_config_pb2
 import pytest
 
+from custom_components.meshmonitor.mesh.transport import TcpEndpoint
 from tests.clients.meshtastic_phone import MeshtasticPhone
 from tests.meshtastic.e2e.conftest import OpenStage
-from tests.meshtastic.e2e.stage import PORT, Stage
+from tests.meshtastic.e2e.stage import PORT, Served, Stage
 from tests.simulators.meshtastic_config import Flavour, NodeConfig
 from tests.simulators.meshtastic_state import FIXED_PIN, MQTT_PASSWORD, SEKRIT, WIFI_PSK
 
 ADMIN = admin_pb2.AdminMessage
+NO_INTERFACE = 4
 SECRET_BYTES = (WIFI_PSK.encode(), MQTT_PASSWORD.encode())
 SECTIONS = (
     ADMIN(get_config_request=ADMIN.ConfigType.NETWORK_CONFIG),
@@ -142,6 +144,30 @@ async def test_saving_what_was_hidden_keeps_the_real_values(
     assert stage.own == num
     sent = b"".join(p.decoded.payload for p in stage.node.packets(PORT.ADMIN_APP))
     assert SEKRIT.encode() not in sent
+
+
+async def test_a_key_that_is_not_known_yet_is_not_lost(open_stage: OpenStage) -> None:
+    """What is kept over a restart lacks the key: its radio is read before it is set up anew."""
+    stage = await open_stage(started=False, allow_admin_commands=True)
+    before = Served(TcpEndpoint(stage.node.host, stage.node.port))
+    await before.start()
+    kept = before.source.snapshot()
+    await before.stop()
+    stage.node.refuse()
+    stage.source.restore(kept)
+    await stage.source.start()
+    phone = await stage.phone()
+    key, num = stage.node.state.private_key, stage.own
+    security = _config(await phone.want_config(7), "security")
+    assert not security.security.private_key
+    security.security.debug_log_api_enabled = True
+    packet_id = phone.send_admin(ADMIN(set_config=security), stage.own)
+    assert await phone.outcome(packet_id) == [NO_INTERFACE]
+    await stage.node.listen()
+    await stage.until_ready()
+    await _save(phone, stage, ADMIN(set_config=security))
+    assert stage.node.state.configs["security"].security.debug_log_api_enabled
+    assert (stage.node.state.private_key, stage.own) == (key, num)
 
 
 async def test_a_new_password_is_taken(open_stage: OpenStage) -> None:
