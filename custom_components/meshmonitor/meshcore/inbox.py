@@ -9,7 +9,7 @@ goes, then the oldest message of any kind: the radio's own rule.
 from bisect import bisect_left
 from collections import OrderedDict, deque
 from collections.abc import Hashable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from operator import attrgetter
 from typing import Any, Final
@@ -158,6 +158,15 @@ class Inbox:
     def forget(self, reader: Hashable) -> None:
         """Take a client for one that was never here."""
         self._places.pop(reader, None)
+
+    def swap(self, one: Hashable, other: Hashable) -> None:
+        """Let two clients exchange their names, with all that is remembered under them."""
+        names = {one: other, other: one}
+        places = {names[name]: self._places.pop(name, None) for name in names}
+        self._places.update((name, at) for name, at in places.items() if at is not None)
+        for index, item in enumerate(self._items):
+            if item.hidden_from in names:
+                self._items[index] = replace(item, hidden_from=names[item.hidden_from])
 
     def take(self, reader: Hashable, version: int, now: float) -> bytes:
         """Return a client's next message in its form, or ``NO_MORE_MESSAGES``."""

@@ -147,7 +147,7 @@ class Switchboard(Desk):
     @override
     def gone(self, phone: Phone) -> None:
         if phone.reader is not None:
-            self._readers.pop(phone.reader, None)
+            self._leave_name(phone.reader)
         if self.drop_owner is not None:
             self.drop_owner(phone.name)
 
@@ -193,6 +193,39 @@ class Switchboard(Desk):
         """Let apps that had to wait be answered."""
         for phone in self.phones():
             phone.mirror_changed()
+
+    def _leave_name(self, left: str) -> None:
+        """Let the plain name, by which a lone app is known again, be that of who is there.
+
+        An app that came back before its old connection was known to be dead goes by a number until
+        then. Two that are really two keep their places all the same, by exchanged names.
+        """
+        self._readers.pop(left, None)
+        plain, _, number = left.rpartition("#")
+        if number.startswith("vn-"):
+            # The name of one whose place a successor has taken: nobody comes back by it.
+            self.inbox.forget(left)
+            return
+        holder = self._readers.get(plain) if number.isdecimal() else None
+        if holder is not None and holder.client.is_overdue:
+            self._rename(holder, left)
+            return
+        for name, heir in self._readers.items():
+            if name.startswith(f"{left}#") and name.removeprefix(f"{left}#").isdecimal():
+                self._rename(heir, left)
+                return
+
+    def _rename(self, phone: Phone, name: str) -> None:
+        """Let an app read on by a name that is free; who comes by its present one has that place.
+
+        Args:
+            phone: An app that reads the inbox.
+            name: Of no app that is connected.
+        """
+        assert phone.reader is not None
+        self.inbox.swap(phone.reader, name)
+        self._readers[name] = self._readers.pop(phone.reader)
+        phone.reader = name
 
     def _may_advertise(self) -> bool:
         now = time.monotonic()

@@ -74,6 +74,48 @@ async def test_a_successor_takes_the_place_of_a_phone_that_has_gone(
     assert await again.drain() == []
 
 
+@pytest.mark.parametrize("leaves_first", ["the old one", "the new one"])
+async def test_a_successor_that_came_too_early_to_tell_finds_nothing_twice(
+    stage: Stage,
+    radio: SimulatedCompanion,
+    monkeypatch: pytest.MonkeyPatch,
+    leaves_first: str,
+) -> None:
+    """An app that is back before its old connection looks dead is known as itself afterwards."""
+    monkeypatch.setattr(client, "OVERDUE", 3600.0)
+    gone = await _gone_phone(stage)
+    back = await stage.app()
+    monkeypatch.setattr(client, "OVERDUE", 0.0)
+    await _say(stage, radio, b"seen")
+    back.send(b"\x03\x00\x00" + bytes(4) + b"own")
+    assert (await back.take())[0] == b"\x00"
+    assert [frame[-4:] for frame in await back.drain()] == [b"seen"]
+    if leaves_first == "the old one":
+        gone.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
+        gone.close()
+        await stage.until(lambda: len(stage.source.virtual_node.clients) == 1)
+    await back.close()
+    await stage.until(lambda: len(stage.source.virtual_node.clients) == int(gone.fileno() >= 0))
+    await _say(stage, radio, b"away")
+    again = await stage.app()
+    gone.close()
+    assert [frame[-4:] for frame in await again.drain()] == [b"away"]
+
+
+async def test_two_apps_of_one_name_keep_their_places_when_one_leaves(
+    stage: Stage, radio: SimulatedCompanion
+) -> None:
+    """Whichever it is: what it misses waits for it, and the other gets nothing twice."""
+    one, two = await stage.app(), await stage.app()
+    await one.close()
+    await stage.until(lambda: len(stage.source.virtual_node.clients) == 1)
+    await _say(stage, radio, b"text")
+    assert [frame[-4:] for frame in await two.drain()] == [b"text"]
+    back = await stage.app()
+    assert [frame[-4:] for frame in await back.drain()] == [b"text"]
+    assert await two.drain() == []
+
+
 async def test_two_apps_of_one_name_have_places_of_their_own(
     stage: Stage, radio: SimulatedCompanion
 ) -> None:
