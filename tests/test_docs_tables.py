@@ -186,7 +186,7 @@ def test_entities() -> None:
         | entities("button", (ADVERT,))
     )
     assert described("Entities of the virtual node") == {
-        (ENGLISH["device"]["virtual_node"]["name"], "binary_sensor", "yes")
+        (ENGLISH["device"]["virtual_node"]["name"].format(name="…"), "binary_sensor", "yes")
     } | entities("sensor", (CLIENTS,))
     assert described("Entities of a node") == (
         entities("binary_sensor", (ONLINE, POWERED, DETECTION))

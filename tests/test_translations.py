@@ -8,7 +8,7 @@ import re
 from typing import Any, Final
 
 from homeassistant.core import HomeAssistant
-from homeassistant.helpers.selector import SelectSelector
+from homeassistant.helpers.selector import NumberSelector, SelectSelector
 from homeassistant.setup import async_setup_component
 from homeassistant.util.yaml import load_yaml_dict
 import probatio
@@ -253,8 +253,23 @@ def test_choices() -> None:
     for file in INTEGRATION.glob("*.yaml"):
         for key, choices in choices_in(load_yaml_dict(str(file))):
             expected[key] = expected.get(key, set()) | choices
-    told = {key: set(texts["options"]) for key, texts in ENGLISH["selector"].items()}
-    assert told == expected
+    units = {
+        str(selector.config["translation_key"]): {selector.config["unit_of_measurement"]}
+        for field in node_fields().values()
+        if isinstance(field, probatio.All)
+        for selector in field.validators
+        if isinstance(selector, NumberSelector)
+    }
+    assert units
+    for what, wanted in (("options", expected), ("unit_of_measurement", units)):
+        told = {key: set(text[what]) for key, text in ENGLISH["selector"].items() if what in text}
+        assert told == wanted
+
+
+def test_counts_have_no_unit() -> None:
+    """A translation cannot tell one from many: "1 nodes". The name says what is counted."""
+    texts = ENGLISH["entity"]["sensor"]
+    assert not [key for key, text in texts.items() if "unit_of_measurement" in text]
 
 
 def entity_keys() -> dict[str, set[str]]:

@@ -8,12 +8,15 @@ from homeassistant.core import HomeAssistant
 from homeassistant.data_entry_flow import FlowResultType
 import pytest
 
+from custom_components.meshmonitor.mesh.admission import DEFAULT_ALLOWED_NETWORKS
 from tests.ha import coordinator_of, make_entry, set_up, virtual_node
 from tests.ha.flows import open_options, start, submit, suggested
 from tests.ports import free_port
 from tests.simulators.meshtastic_node import SimulatedNode
 
 pytestmark = pytest.mark.usefixtures("unload")
+
+PRIVATE: Final = [str(network) for network in DEFAULT_ALLOWED_NETWORKS]
 
 type Spoil = Callable[[HomeAssistant, SimulatedNode, SimulatedNode], Awaitable[dict[str, Any]]]
 
@@ -247,15 +250,27 @@ async def test_options(hass: HomeAssistant, node: SimulatedNode) -> None:
     assert node.tally["connections"] == 1
 
 
-async def test_no_networks_mean_private_ones(hass: HomeAssistant, node: SimulatedNode) -> None:
-    """An empty list does not shut everybody out."""
-    entry = make_entry(node)
-    await set_up(hass, entry)
+@pytest.mark.parametrize("networks", [[], [" "], PRIVATE], ids=["none", "blank", "all of them"])
+async def test_no_networks_mean_private_ones(
+    hass: HomeAssistant, node: SimulatedNode, networks: list[str]
+) -> None:
+    """An empty list does not shut everybody out, and nobody has to read the nine of them."""
+    entry = make_entry(node, options={"virtual_node": {"allowed_networks": ["10.0.0.0/8"]}})
+    coordinator = await set_up(hass, entry)
     form = await open_options(hass, entry, "virtual_node")
+    assert suggested(form)["virtual_node"]["allowed_networks"] == ["10.0.0.0/8"]
     await hass.config_entries.options.async_configure(
-        form["flow_id"], {"virtual_node": {"allowed_networks": []}}
+        form["flow_id"], {"virtual_node": {"allowed_networks": networks}}
     )
-    assert "10.0.0.0/8" in entry.options["virtual_node"]["allowed_networks"]
+    await hass.async_block_till_done()
+    assert "allowed_networks" not in entry.options["virtual_node"]
+    allowed = coordinator.source.virtual_node.options.allowed_networks
+    assert allowed == DEFAULT_ALLOWED_NETWORKS
+
+    for stored in ({}, {"allowed_networks": PRIVATE}):
+        hass.config_entries.async_update_entry(entry, options={"virtual_node": stored})
+        form = await open_options(hass, entry, "virtual_node")
+        assert not suggested(form)["virtual_node"]["allowed_networks"]
 
 
 async def test_port_of_a_serial_radio_on_this_host(

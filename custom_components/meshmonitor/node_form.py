@@ -4,6 +4,9 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from homeassistant.helpers.selector import (
+    NumberSelector,
+    NumberSelectorConfig,
+    NumberSelectorMode,
     SelectOptionDict,
     SelectSelector,
     SelectSelectorConfig,
@@ -14,7 +17,6 @@ import probatio
 from .const import CONF_EXPIRE_DAYS, CONF_MODE, CONF_PICKED
 from .devices import MOST_EXPIRE_DAYS, NodeChoice, NodeMode
 from .mesh.model import Node
-from .virtual_node_form import whole_number
 
 _MODE_SELECTOR: Final = SelectSelector(
     SelectSelectorConfig(
@@ -23,6 +25,19 @@ _MODE_SELECTOR: Final = SelectSelector(
         translation_key="node_mode",
     )
 )
+_DAYS_SELECTOR: Final = probatio.All(
+    NumberSelector(
+        NumberSelectorConfig(
+            min=0,
+            max=MOST_EXPIRE_DAYS,
+            step=1,
+            mode=NumberSelectorMode.BOX,
+            unit_of_measurement="days",
+            translation_key="expire_days",
+        )
+    ),
+    probatio.Coerce(int),
+)
 
 
 def node_fields() -> dict[probatio.Marker, Any]:
@@ -30,9 +45,7 @@ def node_fields() -> dict[probatio.Marker, Any]:
     defaults = NodeChoice()
     return {
         probatio.Required(CONF_MODE, default=defaults.mode.value): _MODE_SELECTOR,
-        probatio.Required(CONF_EXPIRE_DAYS, default=defaults.expire_days): whole_number(
-            0, MOST_EXPIRE_DAYS
-        ),
+        probatio.Required(CONF_EXPIRE_DAYS, default=defaults.expire_days): _DAYS_SELECTOR,
     }
 
 

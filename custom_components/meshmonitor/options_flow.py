@@ -12,7 +12,7 @@ from .mesh.model import Node
 from .node_form import node_fields, node_selector, parse_nodes, picked_field
 from .ports import FormError
 from .protocols import PROTOCOLS, endpoint_of
-from .virtual_node_form import async_parse_virtual_node, virtual_node_section
+from .virtual_node_form import async_parse_virtual_node, shown_options, virtual_node_section
 
 
 class MeshMonitorOptionsFlow(OptionsFlow):
@@ -49,9 +49,10 @@ class MeshMonitorOptionsFlow(OptionsFlow):
         schema = probatio.Schema(
             {probatio.Required(CONF_VIRTUAL_NODE): virtual_node_section(protocol, collapsed=False)}
         )
+        stored = {CONF_VIRTUAL_NODE: shown_options(entry.options.get(CONF_VIRTUAL_NODE, {}))}
         return self.async_show_form(
             step_id=CONF_VIRTUAL_NODE,
-            data_schema=self.add_suggested_values_to_schema(schema, user_input or entry.options),
+            data_schema=self.add_suggested_values_to_schema(schema, user_input or stored),
             errors=errors,
             description_placeholders={"name": entry.title, "detail": detail},
         )

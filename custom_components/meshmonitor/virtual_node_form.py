@@ -30,12 +30,13 @@ from .const import (
     CONF_VIRTUAL_NODE,
 )
 from .coordinator import MeshMonitorConfigEntry
-from .mesh.admission import parse_networks
+from .mesh.admission import DEFAULT_ALLOWED_NETWORKS, parse_networks
 from .mesh.transport import Endpoint
 from .ports import FormError, async_check_port
 from .protocols import RadioProtocol
 
 MOST_CLIENTS: Final = 256
+_PRIVATE_NETWORKS: Final = [str(network) for network in DEFAULT_ALLOWED_NETWORKS]
 
 
 def whole_number(low: int, high: int) -> probatio.All[Any]:
@@ -53,24 +54,27 @@ _NETWORKS_SELECTOR: Final = TextSelector(TextSelectorConfig(multiple=True))
 _SELECTORS: Final[Mapping[str, Selector[Any] | probatio.All[Any]]] = {
     CONF_ENABLED: BooleanSelector(),
     CONF_PORT: PORT_SELECTOR,
-    CONF_BIND_ADDRESS: TextSelector(),
-    CONF_ALLOW_ADMIN: BooleanSelector(),
-    CONF_ALLOW_DESTRUCTIVE: BooleanSelector(),
-    CONF_ALLOWED_NETWORKS: _NETWORKS_SELECTOR,
-    CONF_ADMIN_NETWORKS: _NETWORKS_SELECTOR,
-    CONF_MAX_CLIENTS: whole_number(1, MOST_CLIENTS),
     CONF_KEEP_MISSED: BooleanSelector(),
+    CONF_ALLOWED_NETWORKS: _NETWORKS_SELECTOR,
+    CONF_ALLOW_ADMIN: BooleanSelector(),
+    CONF_ADMIN_NETWORKS: _NETWORKS_SELECTOR,
+    CONF_ALLOW_DESTRUCTIVE: BooleanSelector(),
+}
+_RARE_SELECTORS: Final[Mapping[str, Selector[Any] | probatio.All[Any]]] = {
+    CONF_BIND_ADDRESS: TextSelector(),
+    CONF_MAX_CLIENTS: whole_number(1, MOST_CLIENTS),
 }
 
 
 def virtual_node_section(protocol: RadioProtocol, *, collapsed: bool) -> section:
     """Return the fields for a protocol's virtual node, with its defaults."""
-    defaults = default_options(protocol)
+    defaults = shown_options(default_options(protocol))
+    selectors = {**_SELECTORS, **protocol.extra_options, **_RARE_SELECTORS}
     return section(
         probatio.Schema(
             {
                 probatio.Optional(key, default=defaults[key]): selector
-                for key, selector in {**_SELECTORS, **protocol.extra_options}.items()
+                for key, selector in selectors.items()
             }
         ),
         {"collapsed": collapsed},
@@ -80,7 +84,14 @@ def virtual_node_section(protocol: RadioProtocol, *, collapsed: bool) -> section
 def default_options(protocol: RadioProtocol) -> dict[str, Any]:
     """Return a protocol's default options as a config entry holds them."""
     defaults = protocol.virtual_node_options({})
-    return {key: _plain(getattr(defaults, key)) for key in (*_SELECTORS, *protocol.extra_options)}
+    keys = (*_SELECTORS, *_RARE_SELECTORS, *protocol.extra_options)
+    return {key: _plain(getattr(defaults, key)) for key in keys}
+
+
+def shown_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return options as a form shows them: nobody has to read what private networks there are."""
+    networks = options.get(CONF_ALLOWED_NETWORKS)
+    return {**options, CONF_ALLOWED_NETWORKS: [] if networks == _PRIVATE_NETWORKS else networks}
 
 
 async def async_parse_virtual_node(
@@ -105,10 +116,9 @@ async def async_parse_virtual_node(
     options = {**default_options(protocol), **user_input}
     for key in (CONF_ALLOWED_NETWORKS, CONF_ADMIN_NETWORKS):
         options[key] = [_network(text) for text in options[key] if text.strip()]
-    # Nobody at all could connect: that is what "enabled" is for.
-    options[CONF_ALLOWED_NETWORKS] = (
-        options[CONF_ALLOWED_NETWORKS] or default_options(protocol)[CONF_ALLOWED_NETWORKS]
-    )
+    # None at all would shut everybody out: that is what "enabled" is for.
+    if options[CONF_ALLOWED_NETWORKS] in ([], _PRIVATE_NETWORKS):
+        del options[CONF_ALLOWED_NETWORKS]
     options[CONF_BIND_ADDRESS] = _address(options[CONF_BIND_ADDRESS])
     wanted = protocol.options.from_mapping(options)
     if wanted.enabled:
