@@ -23,7 +23,10 @@ class Radio:
     heartbeats: int = 0
     outbox: Outbox = field(init=False)
     sent: list[tuple[float, int]] = field(default_factory=list)
+    queued: list[int] = field(default_factory=list)
+    """The ids of what was taken over, as it was told."""
     changes: list[tuple[int, DeliveryState, bool]] = field(default_factory=list)
+    """All that was told afterwards."""
     on_change: Callable[[Outgoing], None] | None = None
     _began: float = 0.0
 
@@ -51,6 +54,9 @@ class Radio:
 
     def changed(self, outgoing: Outgoing, by_mesh: bool) -> None:
         """Note a change."""
+        if outgoing.state is DeliveryState.QUEUED:
+            self.queued.append(outgoing.packet_id)
+            return
         self.changes.append((outgoing.packet_id, outgoing.state, by_mesh))
         if self.on_change is not None:
             self.on_change(outgoing)

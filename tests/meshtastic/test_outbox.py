@@ -52,8 +52,9 @@ async def test_packet_is_sent_and_taken(radio: Radio) -> None:
     assert taken is Admission.QUEUED
     assert radio.ids == [1]
     assert radio.state(1) is QUEUED
+    assert (radio.queued, radio.changes) == ([1], [])
     await asyncio.sleep(1)
-    assert radio.changes == [(1, SENT, False)]
+    assert (radio.queued, radio.changes) == ([1], [(1, SENT, False)])
     assert radio.outbox.counters == {"sent": 1}
     assert radio.outbox.find(2) is None
     assert "secret" not in repr(radio.outbox.find(1))
@@ -144,6 +145,7 @@ async def test_bound(radio: Radio) -> None:
         assert radio.submit(packet_id) is Admission.QUEUED
     assert radio.submit(1000) is Admission.FULL
     assert radio.outbox.find(1000) is None
+    assert 1000 not in radio.queued
     assert radio.outbox.room_for("phone") == 0
     assert radio.submit(1001, sender="other") is Admission.QUEUED
     assert radio.outbox.counters["outbox_full"] == 1
@@ -270,6 +272,7 @@ async def test_repeated_packet(radio: Radio) -> None:
     assert radio.state(1) is SENT
     assert radio.submit(1) is Admission.REPEATED, "the radio would drop it without a word"
     assert radio.ids == [1]
+    assert radio.queued == [1], "it is told once"
     assert radio.outbox.counters == {"sent": 1, "repeated": 2, "id_in_use": 2}
 
 

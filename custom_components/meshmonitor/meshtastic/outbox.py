@@ -100,8 +100,8 @@ class Outbox:
 
         Args:
             write: Sends bytes to the radio; returns whether there is one to take them.
-            on_change: Is told of every change of a packet's state, and whether the mesh said so
-                itself, in a packet that everybody sees.
+            on_change: Is told of every state of a packet, from the first on, and whether the mesh
+                said so itself, in a packet that everybody sees.
             clock: Seconds that only grow.
         """
         self.counters: Counter[str] = Counter()
@@ -193,8 +193,9 @@ class Outbox:
         self._known.move_to_end(packet_id)
         self._forget_old()
         self._pump()
+        # Behind all that: who is told may send at once.
+        self._on_change(outgoing, False)
         if gives_way is not None:
-            # Behind all that: who is told may send at once.
             self._fail(gives_way, RoutingError.RATE_LIMIT_EXCEEDED)
         return Admission.QUEUED
 

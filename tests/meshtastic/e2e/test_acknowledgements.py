@@ -100,7 +100,7 @@ async def test_a_refusal_by_the_mesh_goes_to_everyone(stage: Stage) -> None:
         assert await phone.outcome(packet_id) == [5]
     await _settled(stage, sender)
     assert sender.routing_errors(packet_id) == [5]
-    assert _states(stage) == [DeliveryState.SENT, DeliveryState.FAILED]
+    assert _states(stage) == [DeliveryState.QUEUED, DeliveryState.SENT, DeliveryState.FAILED]
     assert stage.told(DeliveryChanged)[-1].delivery.reason == "max_retransmit"
 
 
@@ -108,14 +108,16 @@ async def test_delivery_states_reach_home_assistant(stage: Stage) -> None:
     """Delivery states reach home assistant."""
     phone = await stage.phone()
     phone.send_text("to all")
-    await stage.until(lambda: len(_states(stage)) == 2)
+    await stage.until(lambda: len(_states(stage)) == 3)
     message = await stage.source.send_text(
         OutgoingText(text="to one", recipient_id=f"!{stage.node.peer(0).num:08x}")
     )
-    await stage.until(lambda: len(_states(stage)) == 4)
+    await stage.until(lambda: len(_states(stage)) == 6)
     assert _states(stage) == [
+        DeliveryState.QUEUED,
         DeliveryState.SENT,
         DeliveryState.RELAYED,
+        DeliveryState.QUEUED,
         DeliveryState.SENT,
         DeliveryState.DELIVERED,
     ]
@@ -321,7 +323,7 @@ async def test_what_the_radio_does_not_take_is_a_visible_failure(open_stage: Ope
     await _settled(stage, phone, other)
     assert set(phone.routing_errors(disabled)) == {6}
     assert other.texts() == []
-    assert _states(stage) == [DeliveryState.FAILED]
+    assert _states(stage) == [DeliveryState.QUEUED, DeliveryState.FAILED]
 
 
 async def test_a_radio_that_never_answers_is_told_to_the_sender(

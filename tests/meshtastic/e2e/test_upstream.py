@@ -248,7 +248,9 @@ async def test_what_waits_too_long_is_refused_visibly(
     packet_id = phone.send_text("in vain")
     message = await stage.source.send_text(OutgoingText(text="in vain as well"))
     assert await phone.outcome(packet_id) == [NO_INTERFACE]
-    await stage.until(lambda: stage.told(DeliveryChanged) and len(stage.told(DeliveryChanged)) == 2)
+    await stage.until(lambda: len(stage.told(DeliveryChanged)) == 4)
+    states = [event.delivery.state for event in stage.told(DeliveryChanged)]
+    assert states == [DeliveryState.QUEUED] * 2 + [DeliveryState.FAILED] * 2
     delivery = stage.source.delivery(message.message_id)
     assert delivery is not None
     assert (delivery.state, delivery.reason) == (DeliveryState.FAILED, "no_interface")
