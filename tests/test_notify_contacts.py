@@ -4,13 +4,23 @@ from typing import Any
 
 from homeassistant.const import STATE_UNAVAILABLE, STATE_UNKNOWN
 from homeassistant.core import HomeAssistant
-from homeassistant.exceptions import HomeAssistantError
+from homeassistant.exceptions import HomeAssistantError, ServiceValidationError
 from homeassistant.helpers import entity_registry as er
 import pytest
 
 from custom_components.meshmonitor.const import DOMAIN
 from custom_components.meshmonitor.mesh.source import NodeRemoved
-from tests.ha import coordinator_of, entity_id, make_entry, node_id, set_up, state_of, wait_until
+from tests.ha import (
+    coordinator_of,
+    entity_id,
+    make_companion_entry,
+    make_entry,
+    node_id,
+    set_up,
+    state_of,
+    wait_until,
+)
+from tests.simulators.meshcore_companion import SimulatedCompanion
 from tests.simulators.meshtastic_mesh import PORTS, Peer
 from tests.simulators.meshtastic_node import SimulatedNode
 
@@ -25,6 +35,16 @@ def contact(node: SimulatedNode, peer: Peer) -> str:
 def chosen(*peers: Peer) -> dict[str, Any]:
     """Return the options of an entry with these contacts."""
     return {"notify_contacts": [f"!{peer.num:08x}" for peer in peers]}
+
+
+async def notify(hass: HomeAssistant, unique_id: str, message: str) -> None:
+    """Send a text by the action that automations use."""
+    await hass.services.async_call(
+        "notify",
+        "send_message",
+        {"entity_id": entity_id(hass, "notify", unique_id), "message": message},
+        blocking=True,
+    )
 
 
 async def test_notify_contact(hass: HomeAssistant, node: SimulatedNode) -> None:
@@ -72,13 +92,17 @@ async def test_another_choice(hass: HomeAssistant, node: SimulatedNode) -> None:
 
 
 async def test_stranger(hass: HomeAssistant, node: SimulatedNode) -> None:
-    """A contact that the radio does not know cannot be written to until it does."""
+    """A contact that the radio does not know cannot be written to: an error says so."""
     stranger = Peer(0x00C0FFEE, node.peer(0).user)
     coordinator = await set_up(hass, make_entry(node, options=chosen(stranger)))
     unique_id = contact(node, stranger)
-    assert state_of(hass, "notify", unique_id).state == STATE_UNAVAILABLE
+    with pytest.raises(ServiceValidationError) as raised:
+        await notify(hass, unique_id, "who are you?")
+    assert raised.value.translation_key == "send_unknown_node"
     await node.say(stranger.num, "hello")
-    await wait_until(lambda: state_of(hass, "notify", unique_id).state == STATE_UNKNOWN)
+    await wait_until(lambda: coordinator.source.node(f"!{stranger.num:08x}"), "the stranger")
+    await notify(hass, unique_id, "who are you?")
+    await wait_until(node.texts, "the text")
     node.mesh.add(stranger.num, "Coffee", "COF")
     await node.send_node_info(stranger.num)
     await wait_until(
@@ -91,27 +115,48 @@ async def test_stranger(hass: HomeAssistant, node: SimulatedNode) -> None:
     assert state_of(hass, "notify", unique_id).last_reported == reported
 
     coordinator.source.emit(NodeRemoved("!deadbeef"))
-    assert state_of(hass, "notify", unique_id).state == STATE_UNKNOWN
-    with pytest.raises(HomeAssistantError):
-        await hass.services.async_call(
-            "notify",
-            "send_message",
-            {"entity_id": entity_id(hass, "notify", unique_id), "message": "x" * 300},
-            blocking=True,
-        )
+    assert state_of(hass, "notify", unique_id).name.endswith("Coffee")
+    with pytest.raises(ServiceValidationError) as raised:
+        await notify(hass, unique_id, "x" * 300)
+    assert raised.value.translation_key == "send_message_too_long"
 
 
 async def test_radio_away(hass: HomeAssistant, node: SimulatedNode) -> None:
-    """Without the radio nobody can be written to."""
+    """Nothing is lost without a word while the radio is away: it waits for the radio."""
     peer = node.peer(0)
     coordinator = await set_up(hass, make_entry(node, options=chosen(peer)))
     node.refuse()
     node.drop()
-    unique_id = contact(node, peer)
-    await wait_until(lambda: state_of(hass, "notify", unique_id).state == STATE_UNAVAILABLE)
+    await wait_until(lambda: not coordinator.is_available, "the loss of the link")
+    await hass.async_block_till_done()
+    for unique_id, text in (
+        (f"{node_id(node)}_channel_0", "to all"),
+        (contact(node, peer), "to you"),
+    ):
+        assert state_of(hass, "notify", unique_id).state == STATE_UNKNOWN
+        await notify(hass, unique_id, text)
+        assert state_of(hass, "notify", unique_id).state not in {STATE_UNKNOWN, STATE_UNAVAILABLE}
+    assert coordinator.source.counters["queue_length"] == 2
+    assert not node.texts()
     await node.listen()
-    await wait_until(lambda: coordinator.is_available, "the link")
-    await wait_until(lambda: state_of(hass, "notify", unique_id).state == STATE_UNKNOWN)
+    await wait_until(lambda: len(node.texts()) == 2, "the texts")
+    sent = [(packet.to, packet.decoded.payload) for packet in node.packets(PORTS.TEXT_MESSAGE_APP)]
+    assert sorted(sent) == sorted([(0xFFFFFFFF, b"to all"), (peer.num, b"to you")])
+
+
+async def test_companion_away(hass: HomeAssistant, companion: SimulatedCompanion) -> None:
+    """A companion takes nothing for later: the automation ends with an error that says why."""
+    entry = make_companion_entry(companion)
+    coordinator = await set_up(hass, entry)
+    await companion.away()
+    await wait_until(lambda: not coordinator.is_available, "the loss of the link")
+    await hass.async_block_till_done()
+    unique_id = f"{entry.unique_id}_channel_0"
+    assert state_of(hass, "notify", unique_id).state == STATE_UNKNOWN
+    with pytest.raises(HomeAssistantError) as raised:
+        await notify(hass, unique_id, "anybody there?")
+    assert raised.value.translation_key == "send_not_connected"
+    assert not companion.mesh.of_kind("post")
 
 
 async def test_sender_has_a_device(hass: HomeAssistant, node: SimulatedNode) -> None:

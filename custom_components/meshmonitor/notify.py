@@ -1,4 +1,8 @@
-"""Sends texts: a notify entity for each channel of a radio, and for each chosen contact."""
+"""Sends texts: a notify entity for each channel of a radio, and for each chosen contact.
+
+Home Assistant skips an entity that is unavailable without a word, and the message with it. So they
+are available while the radio is away, too: what cannot be sent is then an error that says why.
+"""
 
 from typing import Final, override
 
@@ -90,8 +94,8 @@ class ChannelNotify(GatewayEntity, NotifyEntity):
     @property
     @override
     def available(self) -> bool:
-        """Whether the radio is there, and has the channel."""
-        return super().available and self._channel is not None
+        """Whether the radio has the channel, as far as is known."""
+        return self._channel is not None
 
     @property
     def _channel(self) -> Channel | None:
@@ -141,29 +145,28 @@ class ContactNotify(GatewayEntity, NotifyEntity):
     @property
     @override
     def available(self) -> bool:
-        """Whether the radio is there, and knows the contact."""
-        return super().available and self._is_known
+        """Always: the owner chose the contact, and the radio may forget it for a while."""
+        return True
 
     @callback
     def _async_look(self) -> None:
         node = self.coordinator.source.node(self._node_id)
-        self._is_known = node is not None
         if node is not None and node.name:
             # A contact is called what its owner calls it: there is nothing to translate.
             self._attr_name = node.name
 
     @callback
     def _async_node_changed(self, event: NodeChanged | NodeRemoved) -> None:
-        """Follow the contact, but not whatever is heard of it."""
-        before = self._is_known, self._attr_name
+        """Follow the contact's name, but not whatever is heard of it."""
+        before = self._attr_name
         self._async_look()
-        if before != (self._is_known, self._attr_name):
+        if before != self._attr_name:
             self.async_write_ha_state()
 
     @callback
     @override
     def _async_update_state(self, event: CoordinatorEvent) -> None:
-        """See which contacts there are when the radio comes back."""
+        """See what the contact is called when the radio comes back."""
         self._async_look()
         super()._async_update_state(event)
 
