@@ -66,6 +66,9 @@ class RadioListener(Protocol):
     def done(self, job: Job) -> None:
         """A job that was submitted has ended."""
 
+    def settled(self) -> None:
+        """Nothing more follows from what the radio has said so far."""
+
 
 class Radio:
     """Holds the link, keeps the mirror, empties the radio's queue; an `Upstream` of the link."""
@@ -135,6 +138,7 @@ class Radio:
         for frame in self.decoder.feed(data):
             self._do(self.commander.frame_received(frame, now))
         self._schedule()
+        self._listener.settled()
 
     def link_closed(self, now: float) -> None:
         """The connection is gone."""
@@ -146,6 +150,7 @@ class Radio:
             self.commander.drop_owner(owner)
         for key in tuple(self._held_pushes):
             self._release(key)
+        self._listener.settled()
 
     def link_tick(self, now: float) -> float:
         """Do what is due."""
@@ -159,6 +164,7 @@ class Radio:
                 self._clock_at = now + CLOCK_INTERVAL
                 self._reader.add((READ_TIME,))
         self._follow(self.commander.tick(now))
+        self._listener.settled()
         return _TICK
 
     def link_farewell(self) -> bytes:
@@ -311,3 +317,4 @@ class Radio:
     def _alarm(self) -> None:
         self._timer = None
         self._follow(self.commander.tick(time.monotonic()))
+        self._listener.settled()

@@ -327,6 +327,11 @@ class MeshCoreSource(MeshSource):
         if not self._requests.done(job):
             self._switchboard.done(job)
 
+    def settled(self) -> None:
+        """Nothing more follows from what the radio has said so far: let the apps have it."""
+        self._switchboard.tell()
+        self._virtual_node.flush()
+
     def _tick(self) -> None:
         self._ticker = asyncio.get_running_loop().call_later(_TICK, self._tick)
         self._texts.tick(time.monotonic())

@@ -3,8 +3,9 @@
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 import time
-from typing import Final, override
+from typing import Final, cast, override
 
+from ..mesh.client import Worth
 from ..mesh.model import Origin
 from ..mesh.virtual_node import VirtualNode
 from .codes import Cmd, Err, Push, err_frame
@@ -54,6 +55,8 @@ class Switchboard(Desk):
         self.drop_owner: Callable[[str], None] | None = None
         """Makes the radio forget who is gone."""
         self._readers: dict[str, Phone] = {}
+        self._news: list[bytes] = []
+        self._news_worth = Worth.ROUTINE
         self._adverts: deque[float] = deque(maxlen=ADVERT_LIMIT)
 
     @property
@@ -66,18 +69,24 @@ class Switchboard(Desk):
 
     def phones(self) -> Iterator[Phone]:
         """Go through all connected apps, the longest connected first."""
-        if self.virtual_node is not None:
-            for handler in self.virtual_node.handlers:
-                assert isinstance(handler, Phone)
-                yield handler
+        self.tell()
+        return iter(self._phones)
 
     def phone(self, name: object) -> Phone | None:
         """Return a connected app."""
+        self.tell()
         if self.virtual_node is None or not isinstance(name, str):
             return None
         client = self.virtual_node.clients.get(name)
         handler = None if client is None else client.handler
         return handler if isinstance(handler, Phone) else None
+
+    @property
+    def _phones(self) -> tuple[Phone, ...]:
+        if self.virtual_node is None:
+            return ()
+        # It has no others: they are made for it where this switchboard is.
+        return cast("tuple[Phone, ...]", self.virtual_node.handlers)
 
     # What apps ask
 
@@ -170,7 +179,10 @@ class Switchboard(Desk):
         phone.answered([err_frame(_ERRORS[job.outcome])])
 
     def push(self, frame: bytes, owners: tuple[object, ...] | None) -> None:
-        """Hand what the radio sent by itself to those whom it concerns."""
+        """Hand what the radio sent by itself to those whom it concerns.
+
+        What is for all of them is collected until `tell`: a radio may say much at once.
+        """
         if owners is not None:
             for owner in owners:
                 phone = self.phone(owner)
@@ -179,9 +191,19 @@ class Switchboard(Desk):
             return
         if frame[0] == Push.LOG_RX_DATA and not self.options.raw_reception:
             return
-        data, worth = to_app(frame), worth_of(frame)
-        for phone in self.phones():
-            phone.deliver(data, worth)
+        worth = worth_of(frame)
+        if worth is not self._news_worth:
+            self.tell()
+            self._news_worth = worth
+        self._news.append(to_app(frame))
+
+    def tell(self) -> None:
+        """Hand all apps what the radio has sent to all of them, before they get anything else."""
+        if self._news:
+            data = b"".join(self._news)
+            self._news.clear()
+            for phone in self._phones:
+                phone.deliver(data, self._news_worth)
 
     def messages_wait(self) -> None:
         """Tell the apps whose inbox is not empty."""

@@ -24,6 +24,8 @@ MAX_FLOOD: Final = 1024
 """An app that sends so many without waiting for an answer is closed."""
 PARTIAL_FRAME_TIMEOUT: Final = 10.0
 _MAX_LABEL: Final = 32
+_UNPROVEN: Final = 16
+"""Messages handed out after which we look which of them have arrived."""
 _MSG_WAITING: Final = to_app(MSG_WAITING_FRAME)
 
 _ROUTINE: Final = frozenset({Push.LOG_RX_DATA})
@@ -244,7 +246,8 @@ class Phone(ClientHandler):
         self._reply([inbox.take(reader, self.version, self._desk.wall_time())])
         if place is not None and inbox.place_of(reader) != place:
             self._unproven.append((place, self.client.position))
-        self._forget_proven()
+            if len(self._unproven) > _UNPROVEN:
+                self._forget_proven()
 
     def _forget_proven(self) -> None:
         acknowledged = self.client.acknowledged

@@ -7,6 +7,7 @@ import socket
 import pytest
 
 from custom_components.meshmonitor.mesh import client as client_module
+from custom_components.meshmonitor.meshcore.framing import to_app
 from tests.simulators.meshcore_companion import CompanionConfig, SimulatedCompanion
 from tests.simulators.meshcore_mesh import crowd
 
@@ -301,3 +302,23 @@ async def test_a_large_list_arrives_whole_at_many(
         assert all(frames[1:-1] == expected for frames in lists)
         assert len(radio.commands(4)) == 1
         await stage.stop()
+
+
+async def test_what_comes_in_one_go_keeps_its_order(
+    stage: Stage, radio: SimulatedCompanion
+) -> None:
+    """Pushes of any worth, the answer to a command between them, and what is one app's alone."""
+    asker, other = await stage.app(name="a"), await stage.app(name="b")
+    radio.faults.mute.add(0x2B)
+    asker.send(b"\x2b")
+    await radio.wait_for(lambda: radio.commands(0x2B))
+    heard = [b"\x88\x18\xb0" + bytes([number]) for number in range(20)]
+    control = b"\x8e\x18\xb0\x00\x80"
+    tuning = b"\x17" + bytes(8)
+    frames = [*heard[:7], control, control, *heard[7:9], tuning, *heard[9:], b"\xa0later"]
+    begun = [len(app.frames) for app in (asker, other)]
+    radio.inject_bytes(b"".join(map(to_app, frames)))
+    for app in (asker, other):
+        await app.push(0xA0)
+    assert asker.frames[begun[0] :] == frames
+    assert other.frames[begun[1] :] == [frame for frame in frames if frame != tuning]
