@@ -53,7 +53,7 @@ class Reader:
         self.handed_on = 0
         """The entries before this one that did not reach it went to its successor."""
         self._acknowledged = acknowledged
-        self._on_the_way: deque[tuple[int, int]] = deque()
+        self._on_the_way: deque[tuple[int, int]] = deque(maxlen=MAX_ENTRIES)
 
     def given(self, number: int, position: int) -> None:
         """Take note that an entry was sent.
@@ -62,10 +62,9 @@ class Reader:
             number: The entry's number.
             position: At which byte of all that the client is sent the entry ends.
         """
-        self.next = max(self.next, number + 1)
+        if number >= self.next:
+            self.next = number + 1
         self._on_the_way.append((number, position))
-        while len(self._on_the_way) > MAX_ENTRIES:
-            self._on_the_way.popleft()
 
     def unconfirmed(self) -> int | None:
         """Return the first entry that was sent and has not reached the client, if there is one."""
@@ -170,7 +169,7 @@ class Backlog:
 
     def is_due(self, reader: Reader, entry: Entry) -> bool:
         """Return whether a new entry is sent at once, or found when the reader is opened."""
-        if self._is_own(reader, entry):
+        if entry.origin is not None and self._is_own(reader, entry):
             return False
         return reader.is_open or reader.waives or not self._history(reader)
 

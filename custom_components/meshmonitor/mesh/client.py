@@ -238,10 +238,12 @@ class Client(asyncio.Protocol):
         It holds to the very end of the connection, however that comes: `ClientHandler.disconnected`
         can still ask.
         """
-        if self._transport is None:
+        transport = self._transport
+        if transport is None:
             return 0
-        self._note_handed_over()
-        return max(self._handed_over - unacknowledged(self._transport.get_extra_info("socket")), 0)
+        if not transport.is_closing():
+            self._handed_over = self.bytes_out - transport.get_write_buffer_size()
+        return max(self._handed_over - unacknowledged(transport.get_extra_info("socket")), 0)
 
     @property
     def is_overdue(self) -> bool:
@@ -272,15 +274,15 @@ class Client(asyncio.Protocol):
     def _unsent(self) -> int:
         return 0 if self._transport is None else self._transport.get_write_buffer_size()
 
-    def send(self, data: bytes, worth: Worth = Worth.VITAL) -> None:
-        """Send bytes; everything that is sent in one turn of the event loop leaves in one write.
+    def send(self, data: bytes, worth: Worth = Worth.VITAL) -> bool:
+        """Send bytes, in one write with all else of this turn; returns whether they may arrive.
 
         Args:
             data: One or more whole frames.
             worth: What goes first when the client does not keep up.
         """
         if self._reason or self.handler is None:
-            return
+            return False
         self._queue.append((worth, data))
         self._queued += len(data)
         if self._queued > MAX_QUEUED:
@@ -291,29 +293,32 @@ class Client(asyncio.Protocol):
         if not self._is_due and not self._paused:
             self._is_due = True
             self._outflow.add(self)
+        return not self._reason
 
     def flush(self) -> None:
         """Write what was sent, unless the client reads too slowly."""
         self._is_due = False
         queue, transport = self._queue, self._transport
-        if not queue or self._paused or transport is None or not self.is_open:
+        if not queue or self._paused or self._reason or transport is None:
             return
-        parts = [data for _, data in queue]
-        queue.clear()
         size, self._queued = self._queued, 0
-        now = time.monotonic()
+        self._written_at = now = time.monotonic()
         position, sent_at = self._overdue_mark
         if now - sent_at > OVERDUE and self.acknowledged >= position:
             self._overdue_mark = (self.bytes_out + size, now)
-        self._written_at = now
         self.bytes_out += size
-        if len(parts) == 1:
-            transport.write(parts[0])
-        elif size < _WORTH_NO_COPY:
-            transport.write(b"".join(parts))
+        if len(queue) == 1:
+            transport.write(queue.popleft()[1])
         else:
-            transport.writelines(parts)
-        self._note_handed_over()
+            parts = [data for _, data in queue]
+            queue.clear()
+            if size < _WORTH_NO_COPY:
+                transport.write(b"".join(parts))
+            else:
+                transport.writelines(parts)
+        if not transport.is_closing():
+            # A connection that breaks forgets what the system has not taken.
+            self._handed_over = self.bytes_out - transport.get_write_buffer_size()
 
     def close(self, reason: str) -> None:
         """End the connection behind what was already sent; the first reason given stays."""
@@ -402,11 +407,6 @@ class Client(asyncio.Protocol):
         except Exception:
             _LOGGER.exception("Virtual node: error while serving client %s", self.client_id)
             self.close("internal error")
-
-    def _note_handed_over(self) -> None:
-        """Note what the system has taken; a connection that breaks forgets what it has not."""
-        if self._transport is not None and not self._transport.is_closing():
-            self._handed_over = self.bytes_out - self._unsent
 
     def _read(self) -> None:
         """Hand the next piece to the handler, and see when its successor's turn is."""

@@ -22,7 +22,6 @@ from ..mesh.model import (
 from . import describe, names, packets, telemetry, wire
 from .mirror import Mirror
 from .mirror_state import MirrorState, number_field, text_field
-from .nodes import LONG_NAME, USER
 from .packets import MeshPacket, sane_time
 from .reports import (
     Acknowledgement,
@@ -237,7 +236,7 @@ class _Reader:
 
     def _name_of(self, num: int) -> str | None:
         record = self._state.nodes.get(num)
-        return (text_field(record.message(USER), LONG_NAME) or None) if record else None
+        return describe.name_of(record) if record else None
 
     def _channel_name(self, index: int | None) -> str | None:
         channel = None if index is None else describe.channel(self._state, index)

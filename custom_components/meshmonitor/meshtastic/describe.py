@@ -70,7 +70,16 @@ def channels(state: MirrorState) -> list[Channel]:
 
 def channel(state: MirrorState, index: int) -> Channel | None:
     """Return a channel; None where it is disabled or there is none."""
-    message = state.message(packets.CHANNEL, index)
+    known = state.described_channels
+    if index not in known:
+        message = state.message(packets.CHANNEL, index)
+        if message is None:
+            return None
+        known[index] = _channel(state, index, message)
+    return known[index]
+
+
+def _channel(state: MirrorState, index: int, message: bytes) -> Channel | None:
     role = number_field(message, _CHANNEL_ROLE)
     if not role:
         return None
@@ -154,6 +163,11 @@ def _user(user: bytes | None) -> _User:
         is_messageable=not number_field(user, _IS_UNMESSAGABLE),
         public_key=None if key is None else key.hex(),
     )
+
+
+def name_of(record: NodeRecord) -> str | None:
+    """Return the name that a node gives itself, where it is known."""
+    return _user(record.message(nodes.USER)).name
 
 
 def _last_heard(record: NodeRecord, now: float) -> float | None:

@@ -24,13 +24,12 @@ from ..mesh.source import (
     WaypointChanged,
 )
 from ..mesh.virtual_node import VirtualNode, Worth
-from . import names, packets, wire
+from . import admin, names, packets, wire
 from .decision import RoutingError
 from .decode import Decoder
 from .mirror import CaptureResult, Mirror
 from .mirror_state import MirrorChange
 from .outbox import Outbox
-from .pacing import PORT
 from .packets import MeshPacket
 from .redaction import redact
 from .replay import Slot
@@ -122,6 +121,7 @@ class Intake:
         self._heard: OrderedDict[tuple[int, int], None] = OrderedDict()
         self._fingerprint = b""
         self._live_since = float("inf")
+        self._unfollowed: list[tuple[MeshPacket, bytes, float]] = []
         self._untold: dict[int, bool] = {}
         self._telling: asyncio.Handle | None = None
 
@@ -145,13 +145,20 @@ class Intake:
         self._emit(LinkChanged(status))
         self._set_problem(Problem.CONTENDED, status.is_contended, {})
 
+    def caught_up(self) -> None:
+        """Let the clients have what came, and then see what it says."""
+        self._virtual_node.flush()
+        self._follow()
+
     def session_lost(self) -> None:
         """Hold back what is to be sent."""
+        self._follow()
         self._live_since = float("inf")
         self._outbox.close()
 
     def dump_complete(self, result: CaptureResult) -> None:
         """Serve what the radio has told of itself."""
+        self._follow()
         change = result.change
         if result.identity_changed:
             _LOGGER.warning("%s: another radio answers at its address", self._name)
@@ -180,6 +187,8 @@ class Intake:
             wire.WireError: It is malformed inside.
         """
         value = wire.value_bytes(payload, variant)
+        if variant.number != _PACKET:
+            self._follow()
         if variant.number in _MESSAGES and variant.number != _PACKET:
             wire.scan(value)
         match variant.number:
@@ -236,18 +245,26 @@ class Intake:
             self.repeated += 1
             self._outbox.acknowledge(packet.id, 0, by_recipient=False)
             return
-        change = self._mirror.packet(packet, payload, now)
-        if packet.portnum == PORT.ROUTING_APP and packet.is_decoded and packet.request_id:
+        self._unfollowed.append((packet, payload, now))
+        if packet.portnum == packets.ROUTING and packet.is_decoded and packet.request_id:
             self._acknowledged(packet)
+        if packet.portnum == admin.PORTNUM:
+            # What it says of the radio is what its answer to a client is made of.
+            self._follow()
         if packet.is_replay:
             self._switchboard.replayed_from_radio(payload, self._live_since)
         else:
             self._switchboard.packet_from_radio(payload, packet)
-        self._tell(change)
-        if not self._is_repetition(packet):
-            values = self._decoder.read(packet, now)
-            self._requests.packet(packet, values)
-            self.tell(values)
+
+    def _follow(self) -> None:
+        """Take over what packets say that the clients have by now: nobody waits for that."""
+        packets_, self._unfollowed = self._unfollowed, []
+        for packet, payload, now in packets_:
+            self._tell(self._mirror.packet(packet, payload, now))
+            if not self._is_repetition(packet):
+                values = self._decoder.read(packet, now)
+                self._requests.packet(packet, values)
+                self.tell(values)
 
     def _acknowledged(self, packet: MeshPacket) -> None:
         outgoing = self._outbox.find(packet.request_id)

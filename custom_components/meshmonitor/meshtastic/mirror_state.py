@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, NamedTuple, Self
 
+from ..mesh.model import Channel
 from . import nodes, packets, wire
 from .nodes import NodeRecord
 from .replay import Layout, Slot
@@ -125,6 +126,8 @@ class MirrorState:
         """All nodes by number, the own one included."""
         self.layout = Layout(redact)
         self.counters = counters
+        self.described_channels: dict[int, Channel | None] = {}
+        """What `describe` made of channels, as long as the configuration is what it was."""
         self._redact = redact
         self._slots: dict[SlotKey, Slot] = {}
         self._max_nodes = max_nodes
@@ -207,6 +210,7 @@ class MirrorState:
             return False
         self._redact(payload)
         slot.payload = payload
+        self.described_channels.clear()
         self.layout.changed(slot)
         if key[0] == packets.METADATA:
             self.stores_readings = self._stores_readings()

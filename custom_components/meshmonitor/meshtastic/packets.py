@@ -53,6 +53,31 @@ NEIGHBOR_INFO: Final = 71
 PRIORITY_BACKGROUND: Final = 10
 TRANSPORT_LORA: Final = 1
 
+# The tags of MeshPacket, and of the Data in it
+_FROM: Final = wire.tag(1, wire.FIXED32)
+_TO: Final = wire.tag(2, wire.FIXED32)
+_CHANNEL: Final = wire.tag(3, wire.VARINT)
+_DECODED: Final = wire.tag(4, wire.BYTES)
+_ENCRYPTED: Final = wire.tag(5, wire.BYTES)
+_PACKET_ID: Final = wire.tag(6, wire.FIXED32)
+_RX_TIME: Final = wire.tag(7, wire.FIXED32)
+_RX_SNR: Final = wire.tag(8, wire.FIXED32)
+_HOP_LIMIT: Final = wire.tag(9, wire.VARINT)
+_PRIORITY: Final = wire.tag(11, wire.VARINT)
+_RX_RSSI: Final = wire.tag(12, wire.VARINT)
+_VIA_MQTT: Final = wire.tag(14, wire.VARINT)
+_HOP_START: Final = wire.tag(15, wire.VARINT)
+_PKI_ENCRYPTED: Final = wire.tag(17, wire.VARINT)
+_RELAY_NODE: Final = wire.tag(19, wire.VARINT)
+_TRANSPORT: Final = wire.tag(21, wire.VARINT)
+_PORTNUM: Final = wire.tag(1, wire.VARINT)
+_PAYLOAD: Final = wire.tag(2, wire.BYTES)
+_WANT_RESPONSE: Final = wire.tag(3, wire.VARINT)
+_REQUEST_ID: Final = wire.tag(6, wire.FIXED32)
+_REPLY_ID: Final = wire.tag(7, wire.FIXED32)
+_EMOJI: Final = wire.tag(8, wire.FIXED32)
+_BITFIELD: Final = wire.tag(9, wire.VARINT)
+
 _MAX_UINT32: Final = 0xFFFFFFFF
 _CLOCK_FLOOR: Final = 1_577_836_800.0
 """2020: a node whose clock was never set counts from 1970."""
@@ -60,9 +85,12 @@ _CLOCK_TOLERANCE: Final = 300.0
 """How far a node's clock may be ahead before it is taken for wrong."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class MeshPacket:
-    """One ``MeshPacket`` as the radio handed it over."""
+    """One ``MeshPacket`` as the radio handed it over.
+
+    Nobody changes one; a frozen class would take five times as long to make, for every packet.
+    """
 
     sender: int
     """The field ``from``."""
@@ -159,38 +187,37 @@ def parse_packet(raw: bytes) -> MeshPacket:
     Raises:
         wire.WireError: It is malformed.
     """
-    fields = {item.number: item for item in wire.scan(raw)}
-    decoded = fields.get(4)
-    data = wire.value_bytes(raw, decoded)
-    inner = {item.number: item for item in wire.scan(data)}
-    number = {index: item.number_value & _MAX_UINT32 for index, item in fields.items()}.get
-    inner_number = {index: item.number_value & _MAX_UINT32 for index, item in inner.items()}.get
-    rssi = _int32(fields.get(12))
-    # A plain float of 0 is not written at all; what LoRa brought was measured all the same.
-    snr = float32(fields[8]) if 8 in fields else 0.0 if rssi else None
+    numbers, strings = wire.values(raw)
+    data = strings.get(_DECODED)
+    inner, inner_strings = wire.values(data) if data else ({}, {})
+    number, inner_number = numbers.get, inner.get
+    rssi = _int32(number(_RX_RSSI))
+    snr = number(_RX_SNR)
+    bitfield = inner_number(_BITFIELD)
     return MeshPacket(
-        sender=number(1, 0),
-        destination=number(2, 0),
-        channel=number(3, 0),
-        id=number(6, 0),
-        rx_time=number(7, 0),
-        rx_snr=snr,
+        sender=number(_FROM, 0),
+        destination=number(_TO, 0),
+        channel=number(_CHANNEL, 0) & _MAX_UINT32,
+        id=number(_PACKET_ID, 0),
+        rx_time=number(_RX_TIME, 0),
+        # A plain float of 0 is not written at all; what LoRa brought was measured all the same.
+        rx_snr=_float(snr) if snr is not None else 0.0 if rssi else None,
         rx_rssi=rssi,
-        hop_limit=number(9, 0),
-        hop_start=number(15, 0),
-        priority=number(11, 0),
-        via_mqtt=bool(number(14, 0)),
-        pki_encrypted=bool(number(17, 0)),
-        relay_node=number(19, 0),
-        transport=number(21, 0),
-        is_decoded=decoded is not None and 5 not in fields,
-        portnum=inner_number(1, 0),
-        payload=wire.value_bytes(data, inner.get(2)),
-        want_response=bool(inner_number(3, 0)),
-        request_id=inner_number(6, 0),
-        reply_id=inner_number(7, 0),
-        emoji=inner_number(8, 0),
-        bitfield=inner_number(9),
+        hop_limit=number(_HOP_LIMIT, 0) & _MAX_UINT32,
+        hop_start=number(_HOP_START, 0) & _MAX_UINT32,
+        priority=number(_PRIORITY, 0) & _MAX_UINT32,
+        via_mqtt=bool(number(_VIA_MQTT)),
+        pki_encrypted=bool(number(_PKI_ENCRYPTED)),
+        relay_node=number(_RELAY_NODE, 0) & _MAX_UINT32,
+        transport=number(_TRANSPORT, 0) & _MAX_UINT32,
+        is_decoded=data is not None and _ENCRYPTED not in strings,
+        portnum=inner_number(_PORTNUM, 0) & _MAX_UINT32,
+        payload=inner_strings.get(_PAYLOAD, b""),
+        want_response=bool(inner_number(_WANT_RESPONSE)),
+        request_id=inner_number(_REQUEST_ID, 0),
+        reply_id=inner_number(_REPLY_ID, 0),
+        emoji=inner_number(_EMOJI, 0),
+        bitfield=None if bitfield is None else bitfield & _MAX_UINT32,
     )
 
 
@@ -204,10 +231,7 @@ def is_replay(packet: bytes) -> bool:
 
 def float32(item: wire.Field | None) -> float | None:
     """Return the value of a ``float`` field; None where it is absent, or no finite number."""
-    if item is None or item.wire_type != wire.FIXED32:
-        return None
-    value: float = struct.unpack("<f", item.number_value.to_bytes(4, "little"))[0]
-    return value if value - value == 0 else None
+    return None if item is None or item.wire_type != wire.FIXED32 else _float(item.number_value)
 
 
 def sane_time(seconds: float, now: float) -> float | None:
@@ -220,8 +244,13 @@ def sane_time(seconds: float, now: float) -> float | None:
     return seconds if _CLOCK_FLOOR <= seconds <= now + _CLOCK_TOLERANCE else None
 
 
-def _int32(item: wire.Field | None) -> int | None:
-    if item is None or item.wire_type != wire.VARINT:
+def _float(bits: int) -> float | None:
+    value: float = struct.unpack("<f", bits.to_bytes(4, "little"))[0]
+    return value if value - value == 0 else None
+
+
+def _int32(value: int | None) -> int | None:
+    if value is None:
         return None
-    value = item.number_value & _MAX_UINT32
+    value &= _MAX_UINT32
     return value - (1 << 32) if value >= 1 << 31 else value

@@ -39,6 +39,9 @@ class RadioListener(Protocol):
             wire.WireError: It is malformed inside.
         """
 
+    def caught_up(self) -> None:
+        """All that has arrived so far was told."""
+
     def session_lost(self) -> None:
         """Nothing can be sent until the next `dump_complete`."""
 
@@ -144,6 +147,8 @@ class Radio:
             except Exception:
                 # One frame must never cost the link, and with it everybody's connection.
                 _LOGGER.exception("%s: error in handling a frame of the radio", self._name)
+        if step.events:
+            self._listener.caught_up()
         if step.drop is not None:
             self.link.drop(step.drop)
 

@@ -181,11 +181,12 @@ class Session:
             # An app that got this would close its connection: it goes no further than here.
             self.malformed_frames += 1
             return b""
-        if wire.value_int(wire.last(fields, _REBOOTED)):
+        found = {field.number: field for field in fields}
+        if wire.value_int(found.get(_REBOOTED)):
             # Only a serial console says so. What was asked before is forgotten, also half a dump.
             events.append(SessionEvent(EventKind.DUMP_STARTED))
             return self._request(now)
-        queue_status = wire.last(fields, _QUEUE_STATUS)
+        queue_status = found.get(_QUEUE_STATUS)
         if (
             queue_status is not None
             and now - self._last_heartbeat < _ANSWER_TIMEOUT
@@ -194,7 +195,7 @@ class Session:
             # Firmware before 2.7.4 does not answer heartbeats; its silence means nothing.
             self._answers_heartbeats = True
         variant = next((field for field in reversed(fields) if field.number != _ID), None)
-        complete = wire.last(fields, _CONFIG_COMPLETE)
+        complete = found.get(_CONFIG_COMPLETE)
         if self.phase is not Phase.DUMP:
             if complete is None:
                 events.append(SessionEvent(EventKind.LIVE, payload, variant))

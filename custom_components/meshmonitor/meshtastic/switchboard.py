@@ -2,14 +2,14 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 import random
 import time
-from typing import Final, override
+from typing import Final, cast, override
 
 from ..mesh.client import Worth
 from ..mesh.virtual_node import VirtualNode
-from . import replies, wire
+from . import admin, packets, replies, wire
 from .admin import AdminQuery
 from .client_frame import ClientPacket
 from .decision import Forward, RoutingError
@@ -114,12 +114,12 @@ class Switchboard(Desk):
         assert isinstance(options, MeshtasticVirtualNodeOptions)
         return options
 
-    def phones(self) -> Iterator[Phone]:
-        """Go through all connected phones, the longest connected first."""
-        if self.virtual_node is not None:
-            for handler in self.virtual_node.handlers:
-                assert isinstance(handler, Phone)
-                yield handler
+    def phones(self) -> tuple[Phone, ...]:
+        """Return all connected phones, the longest connected first."""
+        if self.virtual_node is None:
+            return ()
+        # The source has it make nothing else.
+        return cast("tuple[Phone, ...]", self.virtual_node.handlers)
 
     def phone(self, name: str) -> Phone | None:
         """Return a connected phone."""
@@ -254,11 +254,11 @@ class Switchboard(Desk):
 
     def packet_from_radio(self, payload: bytes, packet: MeshPacket) -> None:
         """Hand a packet to the phones that it is for."""
-        if packet.portnum == PORT.ADMIN_APP and packet.is_decoded:
+        if packet.portnum == admin.PORTNUM and packet.is_decoded:
             self._admin_from_radio(payload, packet)
             return
         if (
-            packet.portnum == PORT.ROUTING_APP
+            packet.portnum == packets.ROUTING
             and packet.is_decoded
             and packet.request_id in self._fetch_ids
         ):

@@ -131,7 +131,7 @@ class Phone(ClientHandler):
         if since is not None and now - since > PARTIAL_FRAME_TIMEOUT:
             self._frames(self._decoder.abandon_partial())
         if self.is_live and now - self.handshake_at > NODES_TIMEOUT:
-            self._give(self._desk.backlog.waive(self.reader, time.time()))
+            self._give(*self._desk.backlog.waive(self.reader, time.time()))
 
     @override
     def rights_changed(self) -> None:
@@ -159,7 +159,7 @@ class Phone(ClientHandler):
     def deliver_kept(self, entry: Entry) -> None:
         """Send a message that is kept, or leave it to be found when the handshake is complete."""
         if self.is_live and self._desk.backlog.is_due(self.reader, entry):
-            self._give([entry])
+            self._give(entry)
 
     def reply(self, *payloads: bytes) -> None:
         """Send ``FromRadio`` messages that are for this client alone."""
@@ -303,16 +303,15 @@ class Phone(ClientHandler):
             self.client.send(frame, worth)
         backlog = self._desk.backlog
         missed = backlog.begin if kind is ReplayKind.CONFIG else backlog.open
-        self._give(missed(self.reader, time.time()))
+        self._give(*missed(self.reader, time.time()))
         self._desk.handshake_complete(self, kind)
 
-    def _give(self, entries: list[Entry]) -> None:
+    def _give(self, *entries: Entry) -> None:
+        client = self.client
         for entry in entries:
-            if not self.client.is_open:
-                # It stays to be found.
-                return
-            self.client.send(entry.frame, Worth.VITAL)
-            self.reader.given(entry.number, self.client.position)
+            # What is not sent stays to be found.
+            if client.send(entry.frame, Worth.VITAL):
+                self.reader.given(entry.number, client.position)
 
     def _cancel_hold(self) -> None:
         if self._hold_timer is not None:

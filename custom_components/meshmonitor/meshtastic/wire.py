@@ -95,6 +95,64 @@ def scan(data: bytes) -> list[Field]:
     return fields
 
 
+def tag(number: int, wire_type: int) -> int:
+    """Return what stands before the value of such a field."""
+    return number << 3 | wire_type
+
+
+def values(data: bytes) -> tuple[dict[int, int], dict[int, bytes]]:
+    """Return the numbers and the byte strings of a message, by their tags; of two the last.
+
+    It is for what is read from every packet: no places, and a field of another wire type than the
+    schema's is not found, which is how generated classes treat it.
+
+    Raises:
+        WireError: As `scan`.
+    """
+    numbers: dict[int, int] = {}
+    strings: dict[int, bytes] = {}
+    position = 0
+    end = len(data)
+    try:
+        while position < end:
+            key = data[position]
+            position += 1
+            if key >= 0x80:
+                key, position = read_varint(data, position - 1)
+            if not 8 <= key < 1 << 32:
+                raise WireError("impossible field number")
+            wire_type = key & 7
+            start = position
+            if wire_type == VARINT:
+                value = data[position]
+                position += 1
+                if value >= 0x80:
+                    value, position = read_varint(data, start)
+                numbers[key] = value
+                # A varint cannot end behind the message.
+                continue
+            if wire_type == BYTES:
+                size = data[position]
+                start += 1
+                if size >= 0x80:
+                    size, start = read_varint(data, position)
+                position = start + size
+                strings[key] = data[start:position]
+            elif wire_type == FIXED32:
+                position += 4
+                numbers[key] = _from_bytes(data[start:position], "little")
+            elif wire_type == FIXED64:
+                position += 8
+                numbers[key] = _from_bytes(data[start:position], "little")
+            else:
+                raise WireError("group or unknown wire type")
+            if position > end:
+                raise WireError("field is cut off")
+    except IndexError:
+        raise WireError("varint is cut off") from None
+    return numbers, strings
+
+
 def read_varint(data: bytes, position: int) -> tuple[int, int]:
     """Return the varint at a position and the position behind it.
 
