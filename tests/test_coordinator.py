@@ -4,7 +4,6 @@ import asyncio
 from dataclasses import replace
 
 from homeassistant.core import HomeAssistant
-from homeassistant.data_entry_flow import FlowResultType
 from homeassistant.exceptions import HomeAssistantError, ServiceValidationError
 from homeassistant.helpers import device_registry as dr, issue_registry as ir
 import pytest
@@ -22,7 +21,6 @@ from custom_components.meshmonitor.mesh.source import (
     ProblemChanged,
     SendReason,
 )
-from custom_components.meshmonitor.repairs import AdminOpenRepairFlow, async_create_fix_flow
 from tests.ha import (
     coordinator_of,
     make_entry,
@@ -161,36 +159,6 @@ async def test_port_taken(
     await stranger.wait_closed()
     await wait_until(lambda: coordinator.source.virtual_node.is_running, "the listener")
     assert issue(hass, "virtual_node_bind_failed", entry.entry_id) is None
-    assert node.tally["connections"] == 1
-
-
-async def test_admin_open_to_all(hass: HomeAssistant, node: SimulatedNode) -> None:
-    """Everybody may configure the radio: the owner is told, and can end that from the list."""
-    options = virtual_node(free_port())
-    options["virtual_node"] |= {
-        "allow_admin_commands": True,
-        "allowed_networks": ["0.0.0.0/0", "::/0"],
-    }
-    entry = make_entry(node, options=options)
-    coordinator = await set_up(hass, entry)
-    raised = issue(hass, "admin_open_to_all", entry.entry_id)
-    assert raised is not None
-    assert raised.is_fixable
-
-    flow = await async_create_fix_flow(hass, raised.issue_id, raised.data)
-    assert isinstance(flow, AdminOpenRepairFlow)
-    flow.hass, flow.handler, flow.issue_id = hass, DOMAIN, raised.issue_id
-    asked = await flow.async_step_init()
-    assert asked["type"] is FlowResultType.FORM
-    assert entry.options["virtual_node"]["allow_admin_commands"]
-    done = await flow.async_step_confirm({})
-    assert done["type"] is FlowResultType.CREATE_ENTRY
-    await wait_until(
-        lambda: not coordinator.source.virtual_node.options.allow_admin_commands, "the change"
-    )
-    await wait_until(lambda: not issue(hass, "admin_open_to_all", entry.entry_id), "the list")
-    assert coordinator.source.virtual_node.is_running
-    assert entry.options["virtual_node"]["allowed_networks"] == ["0.0.0.0/0", "::/0"]
     assert node.tally["connections"] == 1
 
 

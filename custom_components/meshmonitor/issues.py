@@ -16,8 +16,10 @@ SEVERITIES: Final = {
     "admin_open_to_all": ir.IssueSeverity.WARNING,
     "firmware_too_old": ir.IssueSeverity.WARNING,
 }
-FIXABLE: Final = frozenset({"admin_open_to_all"})
-"""What can be put right from the list itself: see `repairs`."""
+FIXABLE: Final = frozenset(
+    {"admin_open_to_all", "identity_changed", "link_contended", "virtual_node_bind_failed"}
+)
+"""What can be put right from the list itself, see `repairs`; firmware cannot."""
 
 
 class Issues:
