@@ -309,16 +309,20 @@ async def test_what_comes_in_one_go_keeps_its_order(
 ) -> None:
     """Pushes of any worth, the answer to a command between them, and what is one app's alone."""
     asker, other = await stage.app(name="a"), await stage.app(name="b")
-    radio.faults.mute.add(0x2B)
-    asker.send(b"\x2b")
-    await radio.wait_for(lambda: radio.commands(0x2B))
+    radio.mesh.peer("Bravo").is_silent = True
+    confirmed = b"\x82" + (await asker.ask(text_to(radio, "Bravo", b"hi")))[2:6] + bytes(4)
+    radio.faults.mute.add(0x3C)
+    asker.send(b"\x3c")
+    await radio.wait_for(lambda: radio.commands(0x3C))
     heard = [b"\x88\x18\xb0" + bytes([number]) for number in range(20)]
     control = b"\x8e\x18\xb0\x00\x80"
-    tuning = b"\x17" + bytes(8)
-    frames = [*heard[:7], control, control, *heard[7:9], tuning, *heard[9:], b"\xa0later"]
+    answer = b"\x1a" + bytes(8)
+    frames = [*heard[:7], control, control, *heard[7:9], answer, *heard[9:15], confirmed]
+    frames += [*heard[15:], b"\xa0later"]
     begun = [len(app.frames) for app in (asker, other)]
     radio.inject_bytes(b"".join(map(to_app, frames)))
     for app in (asker, other):
         await app.push(0xA0)
     assert asker.frames[begun[0] :] == frames
-    assert other.frames[begun[1] :] == [frame for frame in frames if frame != tuning]
+    own = (answer, confirmed)
+    assert other.frames[begun[1] :] == [frame for frame in frames if frame not in own]
