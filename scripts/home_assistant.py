@@ -45,6 +45,11 @@ config:
 frontend:
 history:
 logbook:
+  # Messages are shown once, as sentences.
+  exclude:
+    entity_globs:
+      - event.*_message
+      - event.*_delivery
 usb:
 zeroconf:
 

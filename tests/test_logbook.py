@@ -1,12 +1,13 @@
 """The logbook reads like sentences."""
 
 from datetime import timedelta
-from typing import Any
+from typing import Any, Final
 
 from homeassistant.components.recorder import Recorder
 from homeassistant.core import HomeAssistant
 from homeassistant.setup import async_setup_component
 from homeassistant.util import dt as dt_util
+from homeassistant.util.yaml import parse_yaml
 from meshtastic.protobuf import mesh_pb2
 import pytest
 from pytest_homeassistant_custom_component.components.recorder.common import (
@@ -24,8 +25,12 @@ from custom_components.meshmonitor.mesh.model import (
     Origin,
 )
 from custom_components.meshmonitor.mesh.source import DeliveryChanged, MessageReceived, OutgoingText
-from tests.ha import make_entry, set_up, wait_until
+from tests.ha import make_entry, node_id, set_up, state_of, wait_until
+from tests.pages import blocks, section
 from tests.simulators.meshtastic_node import SimulatedNode
+
+PAGE_SECTION: Final = "Event entities and the logbook"
+ICONS: Final = {"mdi:message-text-outline", "mdi:message-alert-outline"}
 
 pytestmark = pytest.mark.usefixtures("unload")
 
@@ -35,10 +40,10 @@ def _load_custom_integrations(recorder_mock: Recorder, enable_custom_integration
     """Have a recorder before Home Assistant."""
 
 
-async def sentences(
+async def entries(
     hass: HomeAssistant, client: WebSocketGenerator, device_id: str | None = None
-) -> list[str]:
-    """Return what the logbook says of this integration's events."""
+) -> list[dict[str, Any]]:
+    """Return what the logbook shows, of all or of one device."""
     await async_wait_recording_done(hass)
     request: dict[str, Any] = {
         "type": "logbook/get_events",
@@ -50,11 +55,17 @@ async def sentences(
     await socket.send_json_auto_id(request)
     answer = await socket.receive_json()
     assert answer["success"], answer
-    return [
-        f"{entry['name']} {entry['message']}"
-        for entry in answer["result"]
-        if entry.get("domain") == DOMAIN
-    ]
+    found: list[dict[str, Any]] = answer["result"]
+    return found
+
+
+async def sentences(
+    hass: HomeAssistant, client: WebSocketGenerator, device_id: str | None = None
+) -> list[str]:
+    """Return what the logbook says of this integration's events."""
+    found = [e for e in await entries(hass, client, device_id) if e.get("domain") == DOMAIN]
+    assert {entry["icon"] for entry in found} <= ICONS
+    return [f"{entry['name']} {entry['message']}" for entry in found]
 
 
 def emit(coordinator: MeshMonitorCoordinator, **changes: Any) -> None:
@@ -133,3 +144,25 @@ async def test_little_is_known(
     assert await sentences(hass, hass_ws_client) == [
         sentence.replace("Base", "MeshMonitor", 1) for sentence in told
     ]
+
+
+async def test_once(
+    hass: HomeAssistant, hass_ws_client: WebSocketGenerator, node: SimulatedNode
+) -> None:
+    """With the lines that the docs give for it, a message is there once: as a sentence."""
+    [configuration] = [
+        parse_yaml(block)
+        for block in blocks(section("docs/automations.md", PAGE_SECTION), "yaml")
+        if "logbook:" in block
+    ]
+    assert isinstance(configuration, dict)
+    assert await async_setup_component(hass, "logbook", configuration)
+    await set_up(hass, make_entry(node))
+    await node.say(node.peer(0).num, "hello")
+    event = f"{node_id(node)}_message"
+    await wait_until(lambda: state_of(hass, "event", event).attributes.get("text") == "hello")
+    shown = await entries(hass, hass_ws_client)
+    assert [entry for entry in shown if "hello" in entry.get("message", "")]
+    assert not [entry for entry in shown if entry.get("entity_id", "").startswith("event.")]
+    # Anything else stays.
+    assert [entry for entry in shown if entry.get("entity_id", "").startswith("binary_sensor.")]

@@ -1,15 +1,22 @@
 """Messages in the logbook, as sentences."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
-from homeassistant.components.logbook import LOGBOOK_ENTRY_MESSAGE, LOGBOOK_ENTRY_NAME
+from homeassistant.components.logbook import (
+    LOGBOOK_ENTRY_ICON,
+    LOGBOOK_ENTRY_MESSAGE,
+    LOGBOOK_ENTRY_NAME,
+)
 from homeassistant.const import ATTR_CONFIG_ENTRY_ID
 from homeassistant.core import Event, HomeAssistant, callback
 
 from .automation import EVENT_DELIVERY_FAILED, EVENT_MESSAGE
 from .const import DOMAIN
 from .mesh.model import MessageKind, Origin
+
+_MESSAGE_ICON: Final = "mdi:message-text-outline"
+_FAILURE_ICON: Final = "mdi:message-alert-outline"
 
 
 @callback
@@ -21,23 +28,25 @@ def async_describe_events(
 
     @callback
     def message(event: Event) -> dict[str, str]:
-        return _entry(hass, event, _message_sentence(event.data))
+        return _entry(hass, event, _message_sentence(event.data), _MESSAGE_ICON)
 
     @callback
     def failure(event: Event) -> dict[str, str]:
         data = event.data
         reason = f" ({data['reason'].replace('_', ' ')})" if data["reason"] else ""
-        return _entry(hass, event, f"could not deliver a message to {_recipient(data)}{reason}")
+        sentence = f"could not deliver a message to {_recipient(data)}{reason}"
+        return _entry(hass, event, sentence, _FAILURE_ICON)
 
     async_describe_event(DOMAIN, EVENT_MESSAGE, message)
     async_describe_event(DOMAIN, EVENT_DELIVERY_FAILED, failure)
 
 
-def _entry(hass: HomeAssistant, event: Event, sentence: str) -> dict[str, str]:
+def _entry(hass: HomeAssistant, event: Event, sentence: str, icon: str) -> dict[str, str]:
     entry = hass.config_entries.async_get_entry(event.data[ATTR_CONFIG_ENTRY_ID])
     return {
         LOGBOOK_ENTRY_NAME: "MeshMonitor" if entry is None else entry.title,
         LOGBOOK_ENTRY_MESSAGE: sentence,
+        LOGBOOK_ENTRY_ICON: icon,
     }
 
 
