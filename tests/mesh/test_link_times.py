@@ -12,6 +12,7 @@ from custom_components.meshmonitor.mesh.link import (
     BACKOFF_LAST,
     CONTENDED_AFTER,
     CONTENDED_DELAY,
+    GONE_AFTER,
     LASTING_SESSION,
     QUICK_LOSS,
     Backoff,
@@ -189,6 +190,31 @@ async def test_contended(watched: Watched, radio: Listener) -> None:
     await radio.visit()
     await radio.visit()
     assert not watched.link.status.is_contended, "it takes three in a row again"
+
+
+async def test_a_radio_that_is_gone_is_not_fought_for(watched: Watched) -> None:
+    """What was noticed of another program holds over a restart of the radio, and no longer."""
+    async with Listener() as radio:
+        port = radio.port
+        radio.on_visit = session_of(5)
+        watched.start(port, 1.0)
+        for _ in range(CONTENDED_AFTER + 1):
+            visit = await radio.visit()
+        await visit.closed.wait()
+    # The first failure is the loss itself.
+    while watched.link.status.failures <= GONE_AFTER:
+        assert watched.link.status.is_contended
+        await asyncio.sleep(1)
+    assert watched.link.status.last_error == "Connection refused"
+    assert not watched.statuses[-1].is_contended
+    async with Listener(port=port) as radio:
+        radio.on_visit = session_of(5)
+        for _ in range(CONTENDED_AFTER):
+            await radio.visit()
+            assert not watched.link.status.is_contended, "it takes three in a row again"
+        await radio.visit()
+        assert watched.link.status.is_contended
+        await watched.link.stop()
 
 
 async def test_our_own_doing_is_no_contention(watched: Watched, radio: Listener) -> None:

@@ -28,6 +28,9 @@ QUICK_LOSS: Final = 60.0
 """A peer that ends a connection younger than this may have been taken by another program."""
 CONTENDED_AFTER: Final = 3
 """So many such losses in a row are no accident."""
+GONE_AFTER: Final = 3
+"""After so many attempts in a row that met nobody, whoever fought for the radio is forgotten: it is
+not there. One or two may be a radio that restarts, which a fight can make it do."""
 CONTENDED_DELAY: Final = 30.0
 """The least wait while another program fights for the radio: both would only disturb each other."""
 _MAX_UNSENT: Final = 64 * 1024
@@ -113,6 +116,7 @@ class Link:
         self._task: asyncio.Task[None] | None = None
         self._stream: _Stream | None = None
         self._quick_losses = 0
+        self._met_nobody = 0
         self._loss_logged = False
 
     def start(self) -> None:
@@ -189,6 +193,7 @@ class Link:
                 reason = await self._connection()
             except TransportError as err:
                 reason = str(err)
+                self._note_nobody()
             except Exception as err:
                 # A fault of ours may cost a connection, never the link.
                 _LOGGER.exception("%s: error while talking to %s", self._name, self.endpoint)
@@ -250,8 +255,16 @@ class Link:
         if stream is self._stream:
             self._upstream.link_data(data, self._clock())
 
+    def _note_nobody(self) -> None:
+        """Count the attempts in a row that met nobody."""
+        self._met_nobody += 1
+        if self._met_nobody >= GONE_AFTER:
+            self._quick_losses = 0
+            self._set(replace(self.status, is_contended=False))
+
     def _note_losses(self, stream: _Stream) -> None:
         """Count the connections in a row that the peer ended soon."""
+        self._met_nobody = 0
         age = self._clock() - stream.opened_at
         if stream.closed_by_peer and age < QUICK_LOSS:
             self._quick_losses += 1
