@@ -18,10 +18,13 @@ pytestmark = pytest.mark.usefixtures("unload")
 async def test_diagnostics(hass: HomeAssistant, node: SimulatedNode) -> None:
     """Counters, states and figures are there; names, addresses, keys and texts are not."""
     port = free_port()
+    peer_id = f"!{node.peer(1).num:08x}"
     entry = make_entry(
         node,
         options={
             **virtual_node(port, bind_address="127.0.0.1", admin_networks=["127.0.0.8/29"]),
+            "nodes": {"picked": [peer_id]},
+            "notify_contacts": [peer_id],
         },
     )
     coordinator = await set_up(hass, entry)
@@ -51,6 +54,7 @@ async def test_diagnostics(hass: HomeAssistant, node: SimulatedNode) -> None:
         node.peer(0).user.long_name,
         node_id(node),
         f"{node.peer(0).num:08x}",
+        peer_id,
         security.private_key.hex(),
         # A key of one byte is the number of a well-known one.
         *(
@@ -75,3 +79,5 @@ async def test_diagnostics_without_radio(hass: HomeAssistant, node: SimulatedNod
     assert told["radio"] is None
     assert told["link"]["state"] != "ready"
     assert told["mesh"] == {"nodes": 0, "channels": 0}
+    assert told["link"]["last_error"]
+    assert node.host not in json.dumps(told, cls=JSONEncoder)
