@@ -1,7 +1,7 @@
 """Worker: the integration in a Home Assistant, whose event loop is watched."""
 
 import asyncio
-from asyncio import events
+from asyncio import base_events, events
 from collections.abc import Iterator
 from contextlib import contextmanager
 import gc
@@ -15,7 +15,7 @@ import scripts.pytest_lane  # noqa: F401
 
 # isort: split
 from homeassistant.config_entries import ConfigEntryState
-from homeassistant.core import HomeAssistant
+from homeassistant.core import HomeAssistant, StateMachine
 from homeassistant.helpers import device_registry as dr, entity_registry as er, frame
 from homeassistant.loader import DATA_CUSTOM_COMPONENTS
 from homeassistant.setup import async_setup_component
@@ -31,40 +31,98 @@ _TICK: Final = 0.005
 
 
 class Watch:
-    """How long the callbacks of the event loop take, each by itself."""
+    """How long the event loop was busy, each time between two looks at its sockets."""
 
     def __init__(self) -> None:
         """Start with nothing seen."""
         self.longest = 0.0
-        """CPU seconds of the longest callback."""
+        """CPU seconds for which all others had to wait, without the garbage collector's."""
         self.culprit = ""
+        """What took the most of that."""
         self.total = 0.0
-        """CPU seconds of all callbacks."""
+        """CPU seconds of all callbacks, without the garbage collector's."""
+        self.longest_collection = 0.0
+        """CPU seconds of the garbage collector's longest run. It goes through all that there is in
+        Home Assistant, and runs whoever allocates."""
+        self._collecting = 0.0
+        self._turn = 0.0
+        self._worst = (0.0, "")
 
     @contextmanager
     def watching(self) -> Iterator[Watch]:
-        """Watch every callback inside of a block.
+        """Watch everything that the loop does inside of a block.
 
         CPU time is measured, not time by the clock: on a machine with other work the system takes
         the processor away at any moment, and nothing here sleeps.
         """
-        original = events.Handle._run  # noqa: SLF001
+        run, run_once = events.Handle._run, base_events.BaseEventLoop._run_once  # type: ignore[attr-defined]  # noqa: SLF001
         clock = time.thread_time
 
-        def run(handle: events.Handle) -> None:
+        def watched_run(handle: events.Handle) -> None:
             callback = getattr(handle, "_callback", None)
+            self._collecting = 0.0
             begun = clock()
-            original(handle)
-            took = clock() - begun
+            run(handle)
+            took = clock() - begun - self._collecting
             self.total += took
-            if took > self.longest:
-                self.longest, self.culprit = took, _name(callback)
+            self._turn += took
+            if took > self._worst[0]:
+                self._worst = took, _name(callback)
 
-        events.Handle._run = run  # type: ignore[assignment,method-assign]  # noqa: SLF001
+        def watched_run_once(loop: base_events.BaseEventLoop) -> None:
+            self._turn, self._worst = 0.0, (0.0, "")
+            run_once(loop)
+            if self._turn > self.longest:
+                self.longest, self.culprit = self._turn, self._worst[1]
+
+        begun_collecting = 0.0
+
+        def collecting(phase: str, _: dict[str, int]) -> None:
+            nonlocal begun_collecting
+            if phase == "start":
+                begun_collecting = clock()
+                return
+            took = clock() - begun_collecting
+            self._collecting += took
+            self.longest_collection = max(self.longest_collection, took)
+
+        events.Handle._run = watched_run  # type: ignore[assignment,method-assign]  # noqa: SLF001
+        base_events.BaseEventLoop._run_once = watched_run_once  # type: ignore[attr-defined]  # noqa: SLF001
+        gc.callbacks.append(collecting)
         try:
             yield self
         finally:
-            events.Handle._run = original  # type: ignore[method-assign]  # noqa: SLF001
+            gc.callbacks.remove(collecting)
+            base_events.BaseEventLoop._run_once = run_once  # type: ignore[attr-defined]  # noqa: SLF001
+            events.Handle._run = run  # type: ignore[method-assign]  # noqa: SLF001
+
+
+class Writes:
+    """How many states are written."""
+
+    def __init__(self) -> None:
+        """Start with none."""
+        self.changed = 0
+        self.unchanged = 0
+
+    @contextmanager
+    def watching(self) -> Iterator[Writes]:
+        """Count inside of a block."""
+        original = StateMachine.async_set_internal
+
+        def count(states: StateMachine, entity_id: str, *rest: Any) -> None:
+            before = states.get(entity_id)
+            original(states, entity_id, *rest)
+            if states.get(entity_id) is before:
+                self.unchanged += 1
+            else:
+                self.changed += 1
+
+        StateMachine.async_set_internal = count  # type: ignore[assignment,method-assign]
+        try:
+            yield self
+        finally:
+            StateMachine.async_set_internal = original  # type: ignore[method-assign]
 
 
 def _name(callback: object) -> str:
@@ -83,7 +141,7 @@ class Inside:
         self._hass = hass
         self._entry: MockConfigEntry | None = None
 
-    async def open(self, radio_port: int, options: dict[str, Any]) -> dict[str, float]:
+    async def open(self, radio_port: int, options: dict[str, Any]) -> dict[str, Any]:
         """Set up an entry whose radio is new; returns how the loop took it."""
         virtual_node = {
             "enabled": True,
@@ -105,14 +163,18 @@ class Inside:
         self._entry.add_to_hass(self._hass)
         return await self._set_up()
 
-    async def reload(self) -> dict[str, float]:
+    async def reload(self) -> dict[str, Any]:
         """Unload the entry, which stores what it knows, and set it up again from that."""
         assert self._entry is not None
-        assert await self._hass.config_entries.async_unload(self._entry.entry_id)
-        await self._hass.async_block_till_done()
-        return await self._set_up()
+        gc.collect()
+        with Watch().watching() as watch:
+            begun = time.monotonic()
+            assert await self._hass.config_entries.async_unload(self._entry.entry_id)
+            await self._hass.async_block_till_done()
+            unload = time.monotonic() - begun
+        return {"unload": {"seconds": unload, **_seen(watch)}, **await self._set_up()}
 
-    async def _set_up(self) -> dict[str, float]:
+    async def _set_up(self) -> dict[str, Any]:
         entry, hass = self._entry, self._hass
         assert entry is not None
         gc.collect()
@@ -136,7 +198,7 @@ class Inside:
             **_seen(watch),
         }
 
-    async def listen(self, count: int) -> dict[str, float]:
+    async def listen(self, count: int) -> dict[str, Any]:
         """Wait until so many more packets have come; returns what they cost the loop.
 
         The answer to `listen` is only given once they are there, so a second worker sends them.
@@ -146,12 +208,17 @@ class Inside:
         source = entry.runtime_data.source
         goal = source.counters["packets_received"] + count
         gc.collect()
-        with Watch().watching() as watch:
+        with Writes().watching() as writes, Watch().watching() as watch:
             async with asyncio.timeout(60):
                 while source.counters["packets_received"] < goal:
                     await asyncio.sleep(_TICK)
                 await self._hass.async_block_till_done()
-        return {"per_packet": watch.total / count, **_seen(watch)}
+        return {
+            "per_packet": watch.total / count,
+            "changed": writes.changed / count,
+            "unchanged": writes.unchanged / count,
+            **_seen(watch),
+        }
 
     async def counts(self) -> dict[str, int]:
         """Return how many devices, entities and states there are."""
@@ -170,7 +237,11 @@ class Inside:
 
 
 def _seen(watch: Watch) -> dict[str, Any]:
-    return {"longest": watch.longest, "culprit": watch.culprit}
+    return {
+        "longest": watch.longest,
+        "culprit": watch.culprit,
+        "collection": watch.longest_collection,
+    }
 
 
 async def _main() -> None:
@@ -179,7 +250,8 @@ async def _main() -> None:
         async with async_test_home_assistant(config_dir=folder) as hass:
             # As a test harness it would leave these out.
             hass.data.pop(DATA_CUSTOM_COMPONENTS)
-            assert await async_setup_component(hass, "http", {})
+            http = {"server_host": [HOST], "server_port": free_port()}
+            assert await async_setup_component(hass, "http", {"http": http})
             inside = Inside(hass)
             commands: dict[str, Any] = {
                 "open": inside.open,

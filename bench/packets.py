@@ -41,7 +41,11 @@ def delays(chunks: Iterable[tuple[int, bytes]]) -> Iterator[float]:
 
 
 def meshtastic_packets(
-    node: SimulatedNode, kind: str, count: int, size: int = SHORTEST_TEXT
+    node: SimulatedNode,
+    kind: str,
+    count: int,
+    size: int = SHORTEST_TEXT,
+    senders: int | None = None,
 ) -> list[bytes]:
     """Return frames of packets from all over a radio's mesh, each sender in its turn.
 
@@ -50,15 +54,21 @@ def meshtastic_packets(
         kind: One of `KINDS`.
         count: How many.
         size: Bytes of a text.
+        senders: From how many nodes; None for all. Few send once a second by their packets' times,
+            which lie ahead then, as real ones do not send two packets in a second.
     """
-    peers = list(node.mesh.peers.values())
+    peers = list(node.mesh.peers.values())[:senders]
+    begun = node.now()
+    if senders is not None:
+        begun = max(begun, 1 + max(node.state.nodes[peer.num].last_heard for peer in peers))
     frames: list[bytes] = []
     for number in range(count):
         peer = peers[number % len(peers)]
+        now = begun if senders is None else begun + number // senders
         port, payload = _content(node, kind, number, size)
         if kind == "node_info":
             payload = peer.user.SerializeToString()
-        packet = node.mesh.from_air(peer, port, payload, now=node.now())
+        packet = node.mesh.from_air(peer, port, payload, now=now)
         frames.append(meshtastic_frame(mesh_pb2.FromRadio(packet=packet).SerializeToString()))
     return frames
 

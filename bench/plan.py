@@ -34,6 +34,10 @@ class Plan:
     """Bytes of each of the texts that a stuck client does not read."""
     inside_nodes: int
     """Nodes of the mesh that Home Assistant is shown."""
+    inside_devices: tuple[int, ...]
+    """How many of them are made devices, one case for each."""
+    inside_senders: int
+    """How many of them send the packets: always the same, whatever is a device beside them."""
     inside_rounds: int
     inside_packets: int
     """Packets of each kind that Home Assistant is shown."""
@@ -52,6 +56,8 @@ FULL: Final = Plan(
     idle_clients=200,
     stuck_packets=5000,
     inside_nodes=1000,
+    inside_devices=(0, 10, 100, 1000),
+    inside_senders=10,
     inside_rounds=2,
     inside_packets=300,
 )
@@ -68,6 +74,8 @@ SHORT: Final = Plan(
     idle_clients=5,
     stuck_packets=40,
     inside_nodes=20,
+    inside_devices=(0, 5),
+    inside_senders=5,
     inside_rounds=1,
     inside_packets=20,
 )

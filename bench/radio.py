@@ -33,8 +33,12 @@ class Radio(ABC):
         """Whether somebody holds its one connection."""
 
     @abstractmethod
-    def frames(self, kind: str, count: int, size: int) -> list[bytes]:
-        """Return ready-made traffic."""
+    def frames(self, kind: str, count: int, size: int, senders: int | None = None) -> list[bytes]:
+        """Return ready-made traffic; of some senders alone, where the protocol has senders."""
+
+    @abstractmethod
+    def node_ids(self) -> list[str]:
+        """Return the ids of the nodes that it knows, in the order in which they send."""
 
     @abstractmethod
     def write(self, data: bytes) -> None:
@@ -68,8 +72,12 @@ class MeshtasticRadio(Radio):
         return self._node.connected
 
     @override
-    def frames(self, kind: str, count: int, size: int) -> list[bytes]:
-        return packets.meshtastic_packets(self._node, kind, count, size)
+    def frames(self, kind: str, count: int, size: int, senders: int | None = None) -> list[bytes]:
+        return packets.meshtastic_packets(self._node, kind, count, size, senders)
+
+    @override
+    def node_ids(self) -> list[str]:
+        return [f"!{num:08x}" for num in self._node.mesh.peers]
 
     @override
     def write(self, data: bytes) -> None:
@@ -120,8 +128,12 @@ class MeshCoreRadio(Radio):
         return self._companion.device.is_app_connected
 
     @override
-    def frames(self, kind: str, count: int, size: int) -> list[bytes]:
+    def frames(self, kind: str, count: int, size: int, senders: int | None = None) -> list[bytes]:
         return packets.meshcore_receptions(count)
+
+    @override
+    def node_ids(self) -> list[str]:
+        return [key.hex() for key in self._companion.mesh.peers]
 
     @override
     def write(self, data: bytes) -> None:
@@ -157,10 +169,16 @@ class Radios:
             await radio.stop()
         self._radios.clear()
 
-    async def prepare(self, radio: int, kind: str, count: int, size: int = 0) -> dict[str, int]:
+    async def nodes(self, radio: int, count: int) -> list[str]:
+        """Return the ids of the first nodes that a radio knows."""
+        return self._radios[radio].node_ids()[:count]
+
+    async def prepare(
+        self, radio: int, kind: str, count: int, size: int = 0, senders: int | None = None
+    ) -> dict[str, int]:
         """Make a burst ready; returns its bytes. Texts have at least `size` bytes."""
         size = max(size, packets.SHORTEST_TEXT)
-        self._burst = b"".join(self._radios[radio].frames(kind, count, size))
+        self._burst = b"".join(self._radios[radio].frames(kind, count, size, senders))
         return {"bytes": len(self._burst)}
 
     async def fire(self, radio: int) -> int:
@@ -209,6 +227,7 @@ async def _main() -> None:
     commands: dict[str, Any] = {
         "open": radios.open,
         "close": radios.close,
+        "nodes": radios.nodes,
         "prepare": radios.prepare,
         "fire": radios.fire,
         "feed": radios.feed,

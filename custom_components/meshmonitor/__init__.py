@@ -11,6 +11,7 @@ from .automation import async_publish
 from .const import DOMAIN
 from .coordinator import MeshMonitorConfigEntry, MeshMonitorCoordinator
 from .http import VirtualNodeStatusView
+from .node_entity import async_remove_node_entities
 from .services import async_setup_services
 from .storage import SnapshotStore
 
@@ -48,14 +49,18 @@ async def async_setup_entry(hass: HomeAssistant, entry: MeshMonitorConfigEntry) 
     entry.runtime_data = coordinator
     await hass.config_entries.async_forward_entry_setups(entry, PLATFORMS)
     entry.async_on_unload(async_publish(coordinator))
-    # Last, so that every entity is there when the first event comes.
+    # Last, so that whoever listens does so when the first event comes.
     await coordinator.async_start()
     entry.async_on_unload(entry.add_update_listener(_async_entry_updated))
+    # Apps are served meanwhile: the entities of a large mesh take seconds.
+    await coordinator.turns.done()
     return True
 
 
 async def async_unload_entry(hass: HomeAssistant, entry: MeshMonitorConfigEntry) -> bool:
     """End a source: afterwards no task, timer or socket is left of it."""
+    entry.runtime_data.turns.stop()
+    await async_remove_node_entities(hass, entry)
     if not await hass.config_entries.async_unload_platforms(entry, PLATFORMS):
         return False
     await entry.runtime_data.async_stop()

@@ -15,18 +15,13 @@ from homeassistant.const import EntityCategory
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
-from .coordinator import (
-    AvailabilityChanged,
-    CoordinatorEvent,
-    MeshMonitorConfigEntry,
-    MeshMonitorCoordinator,
-)
+from .coordinator import CoordinatorEvent, MeshMonitorConfigEntry, MeshMonitorCoordinator
 from .detections import async_follow_detections
 from .entity import GatewayEntity, MeshMonitorEntity, VirtualNodeEntity
 from .mesh.model import Node
 from .mesh.source import LinkChanged, MeshSource, Problem, ProblemChanged, VirtualNodeChanged
 from .node_entity import NodeEntity, NodeEntityOffer, async_follow_nodes
-from .presence import PresenceChanged
+from .presence import PresenceChanged, PresenceFound
 
 PARALLEL_UPDATES = 0
 
@@ -161,6 +156,12 @@ class _SourceBinarySensor(MeshMonitorEntity, BinarySensorEntity):
         attributes_fn = self.entity_description.attributes_fn
         return None if attributes_fn is None else attributes_fn(self.coordinator.source)
 
+    @property
+    @override
+    def shows(self) -> object:
+        """Whether it is so, and what there is to say about it."""
+        return self.is_on, self.extra_state_attributes
+
 
 class GatewayBinarySensor(_SourceBinarySensor, GatewayEntity):
     """Whether the radio is connected, and what is in the way of that."""
@@ -177,25 +178,20 @@ class OnlineBinarySensor(NodeEntity, BinarySensorEntity):
 
     def __init__(self, coordinator: MeshMonitorCoordinator, node_id: str) -> None:
         """Prepare the binary sensor."""
-        # Whoever is online when the radio is read for the first time did not come online then.
-        super().__init__(coordinator, node_id, ONLINE.key, AvailabilityChanged)
+        super().__init__(coordinator, node_id, ONLINE.key, PresenceChanged, PresenceFound)
         self.entity_description = ONLINE
-
-    @override
-    async def async_added_to_hass(self) -> None:
-        """Listen to the node's coming and going."""
-        await super().async_added_to_hass()
-        self.async_on_remove(
-            self.coordinator.subscribe(
-                PresenceChanged, self._async_update_state, node_id=self.node_id
-            )
-        )
 
     @property
     @override
     def is_on(self) -> bool:
         """Whether the node is online."""
         return self.coordinator.presence.is_online(self.node_id)
+
+    @property
+    @override
+    def shows(self) -> object:
+        """Whether the node is online."""
+        return self.is_on
 
 
 class PoweredBinarySensor(NodeEntity, BinarySensorEntity):
@@ -213,3 +209,9 @@ class PoweredBinarySensor(NodeEntity, BinarySensorEntity):
         node = self.node
         level = None if node is None else _battery_level(node)
         return None if level is None else level > _EXTERNAL_POWER
+
+    @property
+    @override
+    def shows(self) -> object:
+        """Whether external power is there."""
+        return self.is_on

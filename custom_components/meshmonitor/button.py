@@ -66,11 +66,12 @@ async def async_setup_entry(
     """Set up the buttons of a source and of its nodes."""
     coordinator = entry.runtime_data
     async_add_entities([AdvertButton(coordinator)])
+    kinds = coordinator.source.supported_requests & REQUESTS.keys()
 
     def offers(node: Node) -> Iterator[NodeEntityOffer]:
         if node.is_own:
             return
-        for kind in coordinator.source.supported_requests & set(REQUESTS):
+        for kind in kinds:
             yield kind.value, partial(RequestButton, coordinator, node.node_id, kind)
 
     async_follow_nodes(entry, async_add_entities, offers)

@@ -17,13 +17,14 @@ from .announce import Announcer
 from .const import CONF_NODES, CONF_NOTIFY_CONTACTS, CONF_PROTOCOL, CONF_VIRTUAL_NODE, DOMAIN
 from .devices import NodeDevices, NodeHidden, NodeShown
 from .issues import Issues
-from .mesh.model import DeliveryState, Message
+from .mesh.model import DeliveryState, Message, Node
 from .mesh.source import (
     ChannelsChanged,
     DeliveryChanged,
     IdentityChanged,
     LinkChanged,
     MeshEvent,
+    MeshSource,
     MessageReceived,
     NodeChanged,
     NodeRemoved,
@@ -36,9 +37,10 @@ from .mesh.source import (
     WaypointChanged,
 )
 from .messages import MessageLog
-from .presence import Presence, PresenceChanged
+from .presence import Presence, PresenceChanged, PresenceEvent, PresenceFound
 from .protocols import PROTOCOLS, endpoint_of
 from .storage import SnapshotStore
+from .turns import Turns
 from .waypoints import Waypoints, WaypointsChanged
 
 _LOGGER = logging.getLogger(__name__)
@@ -84,7 +86,7 @@ type CoordinatorEvent = (
     | NodeHidden
     | NodeShown
     | OptionsChanged
-    | PresenceChanged
+    | PresenceEvent
     | WaypointsChanged
 )
 
@@ -115,16 +117,20 @@ class MeshMonitorCoordinator:
         )
         self.device_id = ""
         self.messages = MessageLog()
-        self.presence = Presence(hass, self._dispatch, self.protocol.online_limit)
-        self.devices = NodeDevices(hass, entry, self.source, self.protocol.name, self._dispatch)
+        self.turns = Turns(hass, entry)
+        self.presence = Presence(hass, self.turns.add, self._dispatch, self.protocol.online_limit)
+        self.devices = NodeDevices(
+            hass, entry, self.source, self.protocol.name, self.turns.add, self._dispatch
+        )
         self.waypoints = Waypoints(hass, self._dispatch)
         self.problems: set[Problem] = set()
         self.deliveries: Counter[DeliveryState] = Counter()
         """How many messages came how far since the start."""
         self._applied = (entry.data, entry.options)
         self._listeners: defaultdict[
-            tuple[type[object], str | None], list[Callable[[Any], None]]
-        ] = defaultdict(list)
+            tuple[type[object], str | None], dict[CALLBACK_TYPE, Callable[[Any], None]]
+        ] = defaultdict(dict)
+        """By what they listen to, each under that which ends it."""
         self._issues = Issues(hass, entry)
         self._store = SnapshotStore(hass, entry.entry_id)
         self._announcer = Announcer(hass, entry, self.protocol)
@@ -139,19 +145,24 @@ class MeshMonitorCoordinator:
     async def async_load(self) -> None:
         """Take over what was known before the last stop, and make the radio's device."""
         self.entry.async_on_unload(self.waypoints.stop)
+        self.entry.async_on_unload(self.turns.stop)
         snapshot = await self._store.async_load()
         if snapshot is not None:
             try:
-                self.source.restore(snapshot["source"])
+                # Nobody else knows the source yet, and reading a thousand nodes takes a while.
+                nodes = await self.hass.async_add_executor_job(
+                    _restored_nodes, self.source, snapshot["source"]
+                )
+                self.presence.restore(nodes)
                 self.messages.restore(snapshot["messages"])
                 self.devices.restore(snapshot["devices"])
                 self.waypoints.restore(snapshot["waypoints"])
             except KeyError, ValueError:
                 _LOGGER.warning("%s: what was stored is damaged; starting empty", self.entry.title)
-        self.presence.restore(self.source.nodes.values())
         self._async_update_device()
         self.entry.async_on_unload(self.devices.stop)
         self.devices.start(self.device_id)
+        await self.turns.done()
 
     async def async_start(self) -> None:
         """Begin to hold the link and to serve the virtual node."""
@@ -167,6 +178,7 @@ class MeshMonitorCoordinator:
             return
         self._unsubscribe()
         self._unsubscribe = None
+        self.turns.stop()
         await self._announcer.async_stop()
         self.presence.stop()
         await self.source.stop()
@@ -205,14 +217,14 @@ class MeshMonitorCoordinator:
             node_id: Only events about this node.
         """
         listeners = self._listeners[kind, node_id]
-        listeners.append(listener)
 
         @callback
         def unsubscribe() -> None:
-            listeners.remove(listener)
+            del listeners[unsubscribe]
             if not listeners and self._listeners.get((kind, node_id)) is listeners:
                 del self._listeners[kind, node_id]
 
+        listeners[unsubscribe] = listener
         return unsubscribe
 
     async def async_send_text(self, outgoing: OutgoingText) -> Message:
@@ -307,10 +319,17 @@ class MeshMonitorCoordinator:
         if self._was_available:
             self._store.async_delay_save(self._snapshot)
             self.devices.look_again()
-            self.presence.radio_ready(self.source.nodes.values())
+            self.presence.radio_ready(self.source.node_ids, self.source.node)
         else:
             self.presence.radio_lost()
-        self._dispatch(AvailabilityChanged(self._was_available))
+        changed = AvailabilityChanged(self._was_available)
+        self._dispatch(changed)
+        self.turns.add(self._tell_nodes(changed))
+
+    def _tell_nodes(self, event: AvailabilityChanged) -> Iterator[None]:
+        for node_id in self.devices.shown:
+            self._tell(self._listeners.get((AvailabilityChanged, node_id)), event)
+            yield
 
     @callback
     def _async_virtual_node_changed(self) -> None:
@@ -359,19 +378,38 @@ class MeshMonitorCoordinator:
     def _dispatch(self, event: CoordinatorEvent) -> None:
         kind = type(event)
         self._tell(self._listeners.get((kind, None)), event)
+        node_id: str | None = None
         if isinstance(event, NodeChanged):
-            self._tell(self._listeners.get((kind, event.node.node_id)), event)
-        elif isinstance(event, NodeRemoved | PresenceChanged):
-            self._tell(self._listeners.get((kind, event.node_id)), event)
+            node_id = event.node.node_id
+        elif isinstance(event, MessageReceived):
+            node_id = event.message.sender_id
+        elif isinstance(event, NodeRemoved | PresenceChanged | PresenceFound):
+            node_id = event.node_id
+        if node_id is not None:
+            self._tell(self._listeners.get((kind, node_id)), event)
 
     @callback
-    def _tell(self, listeners: list[Callable[[Any], None]] | None, event: CoordinatorEvent) -> None:
-        for listener in tuple(listeners or ()):
+    def _tell(
+        self,
+        listeners: dict[CALLBACK_TYPE, Callable[[Any], None]] | None,
+        event: CoordinatorEvent,
+    ) -> None:
+        for listener in tuple(listeners.values()) if listeners else ():
             try:
                 listener(event)
             except Exception:
                 # The link's reader stands behind this call: an entity's fault must not end it.
                 _LOGGER.exception("%s: error in a listener", self.entry.title)
+
+
+def _restored_nodes(source: MeshSource, snapshot: Any) -> list[Node]:
+    """Have a source take over what was kept, and return its nodes.
+
+    Raises:
+        ValueError: It is damaged.
+    """
+    source.restore(snapshot)
+    return list(source.nodes.values())
 
 
 def _without_live(options: Any) -> dict[str, Any]:

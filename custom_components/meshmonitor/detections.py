@@ -84,18 +84,26 @@ class DetectionBinarySensor(NodeEntity, BinarySensorEntity):
         self._first = report
         self._timer: CALLBACK_TYPE | None = None
 
+    @property
+    @override
+    def shows(self) -> object:
+        """Whether something was detected."""
+        return self._attr_is_on
+
     @override
     async def async_added_to_hass(self) -> None:
         """Listen to what the node reports."""
         await super().async_added_to_hass()
-        self.async_on_remove(self.coordinator.subscribe(MessageReceived, self._async_received))
+        self.async_on_remove(
+            self.coordinator.subscribe(MessageReceived, self._async_received, node_id=self.node_id)
+        )
         self.async_on_remove(self._stop)
         if self._first is not None:
             self._async_report(self._first)
 
     @callback
     def _async_received(self, event: MessageReceived) -> None:
-        if event.message.sender_id == self.node_id and _is_report(event.message):
+        if _is_report(event.message):
             self._async_report(event.message)
             self.async_write_ha_state()
 

@@ -51,8 +51,14 @@ class NodeTracker(NodeEntity, TrackerEntity):
     @property
     @override
     def force_update(self) -> bool:
-        """Only where a node is now somewhere else: most of its packets do not say where it is."""
+        """Only where a node is now somewhere else: being heard there again is no new place."""
         return False
+
+    @property
+    @override
+    def shows(self) -> object:
+        """Where the node is."""
+        return self._position
 
     @property
     @override

@@ -1,6 +1,6 @@
 """Which nodes of a mesh are devices: their owner's choice, kept to as the mesh changes."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -118,6 +118,7 @@ class NodeDevices:
         entry: ConfigEntry[Any],
         source: MeshSource,
         manufacturer: str,
+        do: Callable[[Iterable[object]], None],
         on_change: Callable[[NodeShown | NodeHidden], None],
     ) -> None:
         """Start without any.
@@ -127,6 +128,7 @@ class NodeDevices:
             entry: The source's entry, with the owner's choice in its options.
             source: Knows the nodes.
             manufacturer: What the devices say of their origin.
+            do: Has long work done in pieces, as `Turns.add`.
             on_change: Is told of every node that becomes a device, or ceases to be one.
 
         Raises:
@@ -137,6 +139,7 @@ class NodeDevices:
         self._source = source
         self._source_id = entry.unique_id or entry.entry_id
         self._manufacturer = manufacturer
+        self._do = do
         self._on_change = on_change
         self._choice = NodeChoice.from_options(entry.options)
         self._registry = dr.async_get(hass)
@@ -191,26 +194,33 @@ class NodeDevices:
 
     @callback
     def look_again(self) -> None:
-        """Bring the devices to what the owner chose and the radio knows now."""
+        """Bring the devices to what the owner chose and the radio knows now, piece by piece."""
         self._choice = NodeChoice.from_options(self._entry.options)
-        nodes = self._source.nodes
-        self._known = set(nodes)
-        now = time.time()
+        node_ids = tuple(self._source.node_ids)
+        self._known = set(node_ids)
         for node_id, shown in self._shown.items():
-            if node_id not in nodes:
+            if node_id not in self._known:
                 shown.node = None
-        for node in nodes.values():
-            self._look(node, now)
+        self._do(self._look_at(node_ids))
+
+    def _look_at(self, node_ids: Iterable[str]) -> Iterator[None]:
+        for node_id in node_ids:
+            if (node := self._source.node(node_id)) is not None:
+                self._look(node, time.time())
+            yield
         # Such as were devices before the start, and are not chosen now.
-        for node_id, device_id in self._leftovers():
-            if node_id in nodes:
-                self._registry.async_remove_device(device_id)
+        for node_id, device_id in tuple(self._leftovers()):
+            if node_id in self._known:
+                self._remove_leftover(node_id, device_id)
+                yield
 
     @callback
     def node_changed(self, node: Node) -> None:
         """Something about a node is new."""
         self._known.add(node.node_id)
-        self._look(node, time.time())
+        # As long as the radio is being read, many come at once: `look_again` follows.
+        if node.node_id in self._shown or self._source.link.is_ready:
+            self._look(node, time.time())
 
     @callback
     def node_removed(self, node_id: str) -> None:
@@ -290,19 +300,28 @@ class NodeDevices:
     @callback
     def _tidy(self, _: datetime) -> None:
         """Remove the devices of nodes that were not heard for long, or that the radio forgot."""
-        if not self._source.link.is_ready:
-            # Nobody can be heard.
-            return
-        now = time.time()
+        # Without a radio nobody can be heard.
+        if self._source.link.is_ready:
+            self._do(self._tidy_up())
+
+    def _tidy_up(self) -> Iterator[None]:
         for node_id in tuple(self._shown):
             node = self._source.node(node_id)
-            if node_id != self._source_id and (node is None or not self._is_wanted(node, now)):
+            is_wanted = node is not None and self._is_wanted(node, time.time())
+            if node_id != self._source_id and node_id in self._shown and not is_wanted:
                 self._remove(node_id)
-        for _node_id, device_id in tuple(self._leftovers()):
-            self._registry.async_remove_device(device_id)
+            yield
+        for node_id, device_id in tuple(self._leftovers()):
+            self._remove_leftover(node_id, device_id)
+            yield
         for node_id in tuple(self._forgotten):
             if node_id not in self._known:
                 del self._forgotten[node_id]
+
+    def _remove_leftover(self, node_id: str, device_id: str) -> None:
+        # The node may have become a device meanwhile, and that one be gone.
+        if node_id not in self._shown and self._registry.async_get(device_id) is not None:
+            self._registry.async_remove_device(device_id)
 
     def _leftovers(self) -> Iterator[tuple[str, str]]:
         """Yield node id and device id for the devices of nodes that are not shown."""

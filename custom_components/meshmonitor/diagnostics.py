@@ -49,7 +49,7 @@ async def async_get_config_entry_diagnostics(
         if identity is None
         else {"hardware": identity.hardware, "firmware": identity.firmware},
         "link": asdict(source.link),
-        "mesh": {"nodes": len(source.nodes), "channels": len(source.channels)},
+        "mesh": {"nodes": len(source.node_ids), "channels": len(source.channels)},
         "counters": dict(source.counters),
         "virtual_node": _virtual_node(source.virtual_node.status),
     }

@@ -30,6 +30,7 @@ class MeshMonitorEntity(Entity):
         self.coordinator = coordinator
         self._attr_unique_id = f"{coordinator.unique_id}_{key}"
         self._update_on = update_on
+        self._shown: tuple[bool, object] | None = None
 
     @override
     async def async_added_to_hass(self) -> None:
@@ -38,10 +39,23 @@ class MeshMonitorEntity(Entity):
         for kind in self._update_on:
             self.async_on_remove(self.coordinator.subscribe(kind, self._async_update_state))
 
+    @property
+    def shows(self) -> object:
+        """All that its state is made of and that can change, beside whether it is available."""
+        return None
+
     @callback
     def _async_update_state(self, event: CoordinatorEvent) -> None:
-        """Show what has changed."""
-        self.async_write_ha_state()
+        """Show what has changed, if it has: most of what is heard changes few entities."""
+        if self._shown != (self.available, self.shows):
+            self.async_write_ha_state()
+
+    @callback
+    @override
+    def _async_write_ha_state(self) -> None:
+        """Remember what is shown from now on, whoever has it shown."""
+        self._shown = self.available, self.shows
+        super()._async_write_ha_state()
 
 
 class GatewayEntity(MeshMonitorEntity):

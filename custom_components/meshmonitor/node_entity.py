@@ -1,12 +1,15 @@
 """What the entities of a mesh's nodes have in common, and how they come and go with the nodes."""
 
-import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
+import itertools
 from typing import Final, override
 
-from homeassistant.core import callback
+from homeassistant.core import HomeAssistant, callback
 from homeassistant.helpers.device_registry import DeviceInfo
-from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
+from homeassistant.helpers.entity_platform import (
+    AddConfigEntryEntitiesCallback,
+    async_get_platforms,
+)
 
 from .const import DOMAIN
 from .coordinator import (
@@ -19,10 +22,10 @@ from .devices import NodeHidden, NodeShown, node_identifier
 from .entity import MeshMonitorEntity
 from .mesh.model import Node
 from .mesh.source import NodeChanged, NodeRemoved
+from .turns import Turn
 
-ADDED_AT_ONCE: Final = 20
-"""A thousand nodes may be told of at once. Between so many entities and the next, everybody else
-has a turn."""
+_ADDED_AT_ONCE: Final = 4
+"""Of one node, before it is seen whether everybody else should have a turn."""
 
 
 class NodeEntity(MeshMonitorEntity):
@@ -45,12 +48,13 @@ class NodeEntity(MeshMonitorEntity):
             coordinator: Where everything comes from.
             node_id: The node.
             key: What tells the entity from the node's other entities of its platform.
-            update_on: Further events that can change its state, but none that packets cause.
+            update_on: Further events about the node that can change its state.
         """
         self.node_id = node_id
         self._is_gateway = node_id == coordinator.unique_id
-        further = (AvailabilityChanged, *update_on) if self._is_gateway else update_on
-        super().__init__(coordinator, f"{node_id}_{key}", *further)
+        of_radio = (AvailabilityChanged,) if self._is_gateway else ()
+        super().__init__(coordinator, f"{node_id}_{key}", *of_radio)
+        self._update_on_node = (NodeChanged, NodeRemoved, *update_on)
         identifier = (
             (DOMAIN, coordinator.unique_id)
             if self._is_gateway
@@ -62,7 +66,7 @@ class NodeEntity(MeshMonitorEntity):
     async def async_added_to_hass(self) -> None:
         """Listen to what is about this node, and to nothing about others."""
         await super().async_added_to_hass()
-        for kind in (NodeChanged, NodeRemoved):
+        for kind in self._update_on_node:
             self.async_on_remove(
                 self.coordinator.subscribe(kind, self._async_update_state, node_id=self.node_id)
             )
@@ -98,13 +102,22 @@ def async_follow_nodes(
     """
     coordinator = entry.runtime_data
     follower = _Follower(coordinator, async_add_entities, offers_fn)
-    for node_id in coordinator.devices.shown:
-        follower.shown(NodeShown(node_id))
-    follower.add_soon()
+    follower.start(coordinator.devices.shown)
     entry.async_on_unload(coordinator.subscribe(NodeShown, follower.shown))
     entry.async_on_unload(coordinator.subscribe(NodeHidden, follower.hidden))
     entry.async_on_unload(coordinator.subscribe(NodeChanged, follower.changed))
-    entry.async_on_unload(follower.end)
+
+
+async def async_remove_node_entities(hass: HomeAssistant, entry: MeshMonitorConfigEntry) -> None:
+    """Remove the nodes' entities of an entry that is unloaded: else they all go in one piece."""
+    turn = Turn()
+    for platform in async_get_platforms(hass, DOMAIN):
+        if platform.config_entry is not entry:
+            continue
+        for entity in tuple(platform.entities.values()):
+            if isinstance(entity, NodeEntity):
+                await entity.async_remove()
+                await turn.end_if_due()
 
 
 class _Follower:
@@ -120,53 +133,55 @@ class _Follower:
         self._async_add_entities = async_add_entities
         self._offers_fn = offers_fn
         self._keys: dict[str, set[str]] = {}
-        self._pending: list[NodeEntity] = []
-        self._adding: asyncio.Task[None] | None = None
+        self._due: set[str] = set()
+
+    @callback
+    def start(self, node_ids: Collection[str]) -> None:
+        """Begin with the nodes that are devices."""
+        self._keys = {node_id: set() for node_id in node_ids}
+        self._coordinator.turns.add(piece for node_id in node_ids for piece in self._look(node_id))
 
     @callback
     def shown(self, event: NodeShown) -> None:
         """A node became a device."""
         self._keys[event.node_id] = set()
-        if (node := self._coordinator.devices.node(event.node_id)) is not None:
-            self._look(node)
+        self._look_soon(event.node_id)
 
     @callback
     def hidden(self, event: NodeHidden) -> None:
         """A node is no device any more."""
         self._keys.pop(event.node_id, None)
-        # What would be added now would bring the device back.
-        self._pending = [entity for entity in self._pending if entity.node_id != event.node_id]
 
     @callback
     def changed(self, event: NodeChanged) -> None:
         """Something about a node is new: maybe something that it never said before."""
-        if event.node.node_id in self._keys:
-            self._look(event.node)
+        node_id = event.node.node_id
+        known = self._keys.get(node_id)
+        if known is None or node_id in self._due:
+            return
+        if any(key not in known for key, _ in self._offers_fn(event.node)):
+            self._look_soon(node_id)
 
-    @callback
-    def add_soon(self) -> None:
-        """See to it that what there is to add is added."""
-        if self._pending and self._adding is None:
-            self._adding = self._coordinator.entry.async_create_task(
-                self._coordinator.hass, self._async_add(), f"{DOMAIN} entities of nodes"
-            )
+    def _look_soon(self, node_id: str) -> None:
+        self._due.add(node_id)
+        self._coordinator.turns.add(self._look(node_id))
 
-    async def _async_add(self) -> None:
-        while self._pending:
-            new, self._pending = self._pending[:ADDED_AT_ONCE], self._pending[ADDED_AT_ONCE:]
+    def _look(self, node_id: str) -> Iterator[None]:
+        """Add, piece by piece, what there is to add of a node."""
+        self._due.discard(node_id)
+        while new := self._next_of(node_id):
             self._async_add_entities(new)
-            await asyncio.sleep(0)
-        self._adding = None
+            yield
 
-    @callback
-    def end(self) -> None:
-        """Add nothing more."""
-        self._pending.clear()
-
-    def _look(self, node: Node) -> None:
-        known = self._keys[node.node_id]
-        for key, make in self._offers_fn(node):
-            if key not in known:
-                known.add(key)
-                self._pending.append(make())
-        self.add_soon()
+    def _next_of(self, node_id: str) -> list[NodeEntity]:
+        """Return some of the entities that a node can have and has not, by what is true now."""
+        known = self._keys.get(node_id)
+        node = self._coordinator.devices.node(node_id)
+        if known is None or node is None:
+            return []
+        missing = (offer for offer in self._offers_fn(node) if offer[0] not in known)
+        new: list[NodeEntity] = []
+        for key, make in itertools.islice(missing, _ADDED_AT_ONCE):
+            known.add(key)
+            new.append(make())
+        return new

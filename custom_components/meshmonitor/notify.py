@@ -8,6 +8,7 @@ from typing import Final, override
 
 from homeassistant.components.notify import NotifyEntity
 from homeassistant.components.notify.const import NotifyEntityFeature
+from homeassistant.const import Platform
 from homeassistant.core import HomeAssistant, callback
 from homeassistant.helpers import entity_registry as er
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
@@ -71,8 +72,10 @@ def _async_forget_contacts(
     registry = er.async_get(hass)
     prefix = f"{coordinator.unique_id}_{_CONTACT}_"
     for known in er.async_entries_for_config_entry(registry, coordinator.entry.entry_id):
+        # There may be thousands, hardly any of this domain.
         if (
-            known.unique_id.startswith(prefix)
+            known.domain == Platform.NOTIFY
+            and known.unique_id.startswith(prefix)
             and known.unique_id.removeprefix(prefix) not in chosen
         ):
             registry.async_remove(known.entity_id)
@@ -96,6 +99,12 @@ class ChannelNotify(GatewayEntity, NotifyEntity):
     def available(self) -> bool:
         """Whether the radio has the channel, as far as is known."""
         return self._channel is not None
+
+    @property
+    @override
+    def shows(self) -> object:
+        """What it is called."""
+        return self._attr_name
 
     @property
     def _channel(self) -> Channel | None:
@@ -147,6 +156,12 @@ class ContactNotify(GatewayEntity, NotifyEntity):
     def available(self) -> bool:
         """Always: the owner chose the contact, and the radio may forget it for a while."""
         return True
+
+    @property
+    @override
+    def shows(self) -> object:
+        """What it is called."""
+        return self._attr_name
 
     @callback
     def _async_look(self) -> None:

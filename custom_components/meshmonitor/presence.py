@@ -1,6 +1,6 @@
 """Which nodes are there: one rule, and one timer for all nodes of a source."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 import time
@@ -34,6 +34,21 @@ class PresenceChanged:
     is_online: bool
 
 
+@dataclass(frozen=True, slots=True)
+class PresenceFound:
+    """A node was found to be online when the radio was read for the first time: that is no news."""
+
+    node_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class PresenceRead:
+    """What the radio knows of all its nodes was looked at."""
+
+
+type PresenceEvent = PresenceChanged | PresenceFound | PresenceRead
+
+
 class Presence:
     """Knows which nodes of one source are online, the own radio left out.
 
@@ -42,22 +57,30 @@ class Presence:
     """
 
     def __init__(
-        self, hass: HomeAssistant, on_change: Callable[[PresenceChanged], None], limit: float
+        self,
+        hass: HomeAssistant,
+        do: Callable[[Iterable[object]], None],
+        on_change: Callable[[PresenceEvent], None],
+        limit: float,
     ) -> None:
         """Start without nodes.
 
         Args:
             hass: Home Assistant.
-            on_change: Is told of every node that comes or goes, but not of those that are there
-                when the radio is read for the first time.
+            do: Has long work done in pieces, as `Turns.add`.
+            on_change: Is told of every node that comes or goes. Those that are there when the radio
+                is read for the first time are found, and do not come.
             limit: After how many seconds of silence a node is offline.
         """
         self._hass = hass
+        self._do = do
         self._limit = limit
         self._on_change = on_change
         self._until: dict[str, float] = {}
         self._away_since: float | None = None
         self._is_watching = False
+        self._is_reading = False
+        self._unread: set[str] = set()
         self._timer: CALLBACK_TYPE | None = None
 
     def is_online(self, node_id: str) -> bool:
@@ -69,6 +92,16 @@ class Presence:
         """The ids of all nodes that are online."""
         return frozenset(self._until)
 
+    @property
+    def count(self) -> int:
+        """How many nodes are online."""
+        return len(self._until)
+
+    @property
+    def is_reading(self) -> bool:
+        """Whether it is being looked at what the radio knows: many come at once then."""
+        return self._is_reading
+
     @callback
     def restore(self, nodes: Iterable[Node]) -> None:
         """Take over who was heard before the start; nobody is told."""
@@ -77,20 +110,35 @@ class Presence:
             self._heard(node, now)
 
     @callback
-    def radio_ready(self, nodes: Iterable[Node]) -> None:
-        """The radio is there and has told whom it knows."""
+    def radio_ready(self, node_ids: Iterable[str], node: Callable[[str], Node | None]) -> None:
+        """The radio is there and has told whom it knows.
+
+        Args:
+            node_ids: Whom it knows.
+            node: Returns what is known of a node by now.
+        """
         now = time.time()
         if self._away_since is not None:
             away = now - self._away_since
             self._until = {node_id: until + away for node_id, until in self._until.items()}
             self._away_since = None
-        came = [node.node_id for node in nodes if self._heard(node, now)]
-        is_first = not self._is_watching
-        self._is_watching = True
-        self._schedule(now)
-        if not is_first:
-            for node_id in came:
-                self._on_change(PresenceChanged(node_id, is_online=True))
+        node_ids = tuple(node_ids)
+        if not self._is_watching:
+            self._unread = set(node_ids)
+        self._is_watching = self._is_reading = True
+        self._do(self._read(node_ids, node))
+
+    def _read(self, node_ids: Iterable[str], node: Callable[[str], Node | None]) -> Iterator[None]:
+        for node_id in node_ids:
+            if self._away_since is not None:
+                return
+            if (known := node(node_id)) is not None:
+                self.node_changed(known)
+            yield
+        self._unread.clear()
+        self._is_reading = False
+        self._schedule(time.time())
+        self._on_change(PresenceRead())
 
     @callback
     def radio_lost(self) -> None:
@@ -104,16 +152,21 @@ class Presence:
         """Something about a node is new: maybe that it was heard."""
         if not self._is_watching or self._away_since is not None:
             return
+        is_found = node.node_id in self._unread
+        self._unread.discard(node.node_id)
         now = time.time()
         if self._heard(node, now):
-            if self._timer is None:
+            # Who is silent is seen when all have been looked at: the radio may have heard them.
+            if self._timer is None and not self._is_reading:
                 self._schedule(now)
-            self._on_change(PresenceChanged(node.node_id, is_online=True))
+            found, came = PresenceFound(node.node_id), PresenceChanged(node.node_id, is_online=True)
+            self._on_change(found if is_found else came)
 
     @callback
     def node_removed(self, node_id: str) -> None:
         """The radio forgot a node."""
         self._until.pop(node_id, None)
+        self._unread.discard(node_id)
 
     @callback
     def stop(self) -> None:
@@ -143,10 +196,16 @@ class Presence:
     @callback
     def _look(self, _: datetime) -> None:
         self._timer = None
+        self._do(self._let_go())
+
+    def _let_go(self) -> Iterator[None]:
         now = time.time()
-        silent = [node_id for node_id, until in self._until.items() if until <= now]
-        for node_id in silent:
-            del self._until[node_id]
+        for node_id in [node_id for node_id, until in self._until.items() if until <= now]:
+            if self._away_since is not None:
+                return
+            # It may have been heard meanwhile.
+            if self._until.get(node_id, now + 1) <= now:
+                del self._until[node_id]
+                self._on_change(PresenceChanged(node_id, is_online=False))
+            yield
         self._schedule(now)
-        for node_id in silent:
-            self._on_change(PresenceChanged(node_id, is_online=False))

@@ -16,6 +16,7 @@ from .entity import GatewayEntity, MeshMonitorEntity, VirtualNodeEntity
 from .mesh.model import Node, Telemetry
 from .mesh.source import NodeChanged
 from .node_entity import NodeEntity, NodeEntityOffer, async_follow_nodes
+from .presence import PresenceChanged
 from .readings import NODE_SENSORS, NodeSensorDescription, ReadingDescription, SensorValue
 from .readings_environment import SAME_READINGS, reading_description
 from .source_sensors import CLIENTS, GATEWAY_SENSORS, SourceSensorDescription
@@ -76,6 +77,12 @@ class _SourceSensor(MeshMonitorEntity, SensorEntity):
         attributes_fn = self.entity_description.attributes_fn
         return None if attributes_fn is None else attributes_fn(self.coordinator)
 
+    @property
+    @override
+    def shows(self) -> object:
+        """The figure, and what it is made of."""
+        return self.native_value, self.extra_state_attributes
+
 
 class GatewaySensor(_SourceSensor, GatewayEntity):
     """A figure about a radio."""
@@ -84,8 +91,12 @@ class GatewaySensor(_SourceSensor, GatewayEntity):
     @override
     def _async_update_state(self, event: CoordinatorEvent) -> None:
         """Show what has changed; most of what is heard of nodes changes no figure."""
-        if not isinstance(event, NodeChanged) or event.is_new:
-            super()._async_update_state(event)
+        if isinstance(event, NodeChanged) and not event.is_new:
+            return
+        # Each of many nodes that come at once would be a new figure.
+        if isinstance(event, PresenceChanged) and self.coordinator.presence.is_reading:
+            return
+        super()._async_update_state(event)
 
 
 class ClientsSensor(_SourceSensor, VirtualNodeEntity):
@@ -121,6 +132,12 @@ class NodeSensor(NodeEntity, SensorEntity):
         """What the radio knows."""
         node = self.node
         return None if node is None else self.entity_description.value_fn(node)
+
+    @property
+    @override
+    def shows(self) -> object:
+        """What the radio knows."""
+        return self.native_value
 
 
 class ReadingSensor(NodeEntity, SensorEntity):
@@ -165,3 +182,12 @@ class ReadingSensor(NodeEntity, SensorEntity):
         """When it was measured."""
         telemetry = self._telemetry
         return {"measured_at": None if telemetry is None else iso_time(telemetry.time)}
+
+    @property
+    @override
+    def shows(self) -> object:
+        """What was measured, and when."""
+        telemetry = self._telemetry
+        if telemetry is None:
+            return None
+        return telemetry.values.get(self.entity_description.reading), telemetry.time

@@ -19,7 +19,7 @@ from .mesh.source import (
     NodeRemoved,
     VirtualNodeChanged,
 )
-from .presence import PresenceChanged
+from .presence import PresenceChanged, PresenceRead
 
 _REFUSED: Final = "refused_"
 
@@ -101,8 +101,8 @@ GATEWAY_SENSORS: Final = (
         key="nodes_online",
         translation_key="nodes_online",
         state_class=SensorStateClass.MEASUREMENT,
-        value_fn=lambda coordinator: len(coordinator.presence.online),
-        update_on=(PresenceChanged,),
+        value_fn=lambda coordinator: coordinator.presence.count,
+        update_on=(PresenceChanged, PresenceRead),
     ),
     _counter(
         "packets_received",

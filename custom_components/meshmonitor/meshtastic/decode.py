@@ -76,6 +76,11 @@ class Decoder:
             record.described = describe.node(state, record, now)
         return record.described
 
+    def node_ids(self) -> list[str]:
+        """Return the ids of all nodes that are known, the own one included."""
+        state = self._mirror.state
+        return [names.node_id(num) for num in state.nodes] if state else []
+
     def nodes(self, now: float | None = None) -> dict[str, Node]:
         """Return all nodes that are known, the own one included, by node id."""
         state = self._mirror.state

@@ -196,7 +196,7 @@ def _node_telemetry(record: NodeRecord, now: float) -> dict[str, Telemetry]:
     found: dict[str, Telemetry] = {}
     stored = record.message(nodes.DEVICE_METRICS)
     if stored:
-        device = telemetry.decode_device_metrics(stored, _last_heard(record, now))
+        device = telemetry.decode_device_metrics(stored, sane_time(record.metrics_heard, now))
         if device is not None:
             found[device.kind] = device
     for (portnum, _), reading in record.readings.items():

@@ -41,7 +41,7 @@ _LOGGER = logging.getLogger(__name__)
 
 REMEMBERED_PACKETS: Final = 2048
 """A retransmission that the radio did not recognise comes within minutes, if at all."""
-TOLD_AT_ONCE: Final = 64
+TOLD_AT_ONCE: Final = 16
 """So many nodes are described before everybody else has had a turn."""
 _ROUTING_ERROR_REASON: Final = 3
 

@@ -168,6 +168,8 @@ class MirrorState:
                 record.readings = before.readings
                 record.rssi = before.rssi
                 record.heard_at = before.heard_at
+                if record.message(nodes.DEVICE_METRICS) == before.message(nodes.DEVICE_METRICS):
+                    record.metrics_heard = before.metrics_heard
                 if record.payload == before.payload:
                     record.described = before.described
 

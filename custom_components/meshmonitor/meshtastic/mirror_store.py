@@ -43,6 +43,7 @@ def dump(state: MirrorState | None) -> dict[str, object]:
                     ]
                     for key, reading in record.readings.items()
                 ],
+                record.metrics_heard,
             ]
             for num, record in state.nodes.items()
             if record.readings or record.heard_at
@@ -88,10 +89,13 @@ def _load(
         redact(frame)
     captured = [read_captured(frame) for frame in frames]
     state = MirrorState(captured, redact, max_nodes, counters)
-    for num, rssi, heard_at, readings in snapshot["nodes"]:
+    for num, rssi, heard_at, readings, *metrics_heard in snapshot["nodes"]:
         record = state.nodes[int(num)]
         record.rssi = None if rssi is None else int(rssi)
         record.heard_at = _time(heard_at)
+        # The first snapshots did not have it.
+        if metrics_heard:
+            record.metrics_heard = int(_time(metrics_heard[0]))
         for portnum, variant, *reading in readings:
             key = int(portnum), int(variant)
             if key not in KEPT:

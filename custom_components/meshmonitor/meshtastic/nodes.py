@@ -127,6 +127,7 @@ class NodeRecord:
         "_fields",
         "described",
         "heard_at",
+        "metrics_heard",
         "num",
         "readings",
         "rssi",
@@ -143,6 +144,10 @@ class NodeRecord:
             wire.WireError: It is malformed, or has no node number.
         """
         self._changed: set[int] = set()
+        self._fields: dict[int, bytes] = {}
+        self.metrics_heard = 0
+        """When the device metrics that the radio told had come at the latest, Unix seconds; 0 where
+        it does not know. What was heard of the node since says nothing about them."""
         self._read(payload, info)
         self.readings: dict[ReadingKey, Reading] = {}
         self.heard_at = 0.0
@@ -160,9 +165,12 @@ class NodeRecord:
         fields = {item.number: info[item.start : item.end] for item in wire.scan(info)}
         if NUM not in fields:
             raise wire.WireError("no node info")
+        has_new_metrics = fields.get(DEVICE_METRICS) != self._fields.get(DEVICE_METRICS)
         self._base = payload
         self._fields = fields
         self.described = None
+        if has_new_metrics:
+            self.metrics_heard = self.number(LAST_HEARD)
         self.num = self.number(NUM)
         self._changed.clear()
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 import time
 from typing import Any, Final, override
@@ -135,6 +135,11 @@ class MeshtasticSource(MeshSource):
     @override
     def nodes(self) -> Mapping[str, Node]:
         return self._decoder.nodes(time.time())
+
+    @property
+    @override
+    def node_ids(self) -> Collection[str]:
+        return self._decoder.node_ids()
 
     @override
     def node(self, node_id: str) -> Node | None:

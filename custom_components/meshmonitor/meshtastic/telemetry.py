@@ -83,7 +83,7 @@ def decode_device_metrics(message: bytes, heard: float | None) -> Telemetry | No
 
     Args:
         message: The message, as it came.
-        heard: When the node was last heard; None for unknown.
+        heard: When they were heard at the latest; None for unknown.
     """
     return _telemetry(2, message, heard)
 
