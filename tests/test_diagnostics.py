@@ -74,7 +74,8 @@ async def test_diagnostics_without_radio(hass: HomeAssistant, node: SimulatedNod
     """When the radio was never there, they say so."""
     node.refuse()
     entry = make_entry(node)
-    await set_up_without_radio(hass, entry)
+    coordinator = await set_up_without_radio(hass, entry)
+    await wait_until(lambda: coordinator.source.link.last_error, "the first attempt")
     told = await async_get_config_entry_diagnostics(hass, entry)
     assert told["radio"] is None
     assert told["link"]["state"] != "ready"
