@@ -273,3 +273,10 @@ SLOT_PUSHES: Final[Mapping[Slot, frozenset[int]]] = MappingProxyType(
 def is_self_telemetry(frame: bytes) -> bool:
     """Return whether a telemetry request asks the own device, which answers at once with a push."""
     return frame[0] == Cmd.SEND_TELEMETRY_REQ and len(frame) == 4
+
+
+def is_transmission(frame: bytes) -> bool:
+    """Return whether a command has the device put something on the air."""
+    if frame[0] == Cmd.SEND_RAW_PACKET:
+        return True
+    return COMMANDS[frame[0]].kind is Kind.SEND and not is_self_telemetry(frame)

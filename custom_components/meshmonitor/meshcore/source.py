@@ -25,8 +25,9 @@ from ..mesh.source import (
 from ..mesh.transport import Endpoint
 from ..mesh.virtual_node import VirtualNode, VirtualNodeOptions
 from . import decode
-from .codes import Cmd, Push
+from .codes import Cmd, Push, Resp
 from .commander import Job
+from .commands import is_transmission
 from .frames import Contact, FrameError
 from .inbox import Inbox
 from .mirror import Mirror
@@ -90,7 +91,7 @@ class MeshCoreSource(MeshSource):
         self._key: bytes | None = None
         self._identity: Identity | None = None
         self._problems: set[Problem] = set()
-        self._received = 0
+        self._received = self._sent = 0
         self._last_stamp = 0
         self._reported_counters: dict[str, int] = {}
         self._ticker: asyncio.TimerHandle | None = None
@@ -152,6 +153,7 @@ class MeshCoreSource(MeshSource):
         commander, framing = self._radio.commander, self._radio.decoder.counters
         return {
             "packets_received": self._received,
+            "sent": self._sent,
             "packets_repeated": self._switchboard.inbox.repeats,
             "messages_overflowed": self._switchboard.inbox.overflowed,
             "malformed_frames": self._radio.malformed_frames + framing.oversize_frames,
@@ -322,6 +324,8 @@ class MeshCoreSource(MeshSource):
 
     def done(self, job: Job) -> None:
         """A command of a client or of Home Assistant has ended."""
+        if is_transmission(job.frame) and job.replies and job.replies[-1][0] != Resp.ERR:
+            self._sent += 1
         phone = self._switchboard.phone(job.owner)
         self._texts.done(job, HOME_ASSISTANT if phone is None else phone.open_inbox())
         if not self._requests.done(job):

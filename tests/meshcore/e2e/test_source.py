@@ -30,6 +30,7 @@ from tests.simulators.meshcore_companion import SimulatedCompanion
 
 from .conftest import OpenStage
 from .stage import Stage
+from .test_checks import post, text_to
 
 
 def key_of(radio: SimulatedCompanion, name: str) -> str:
@@ -267,6 +268,24 @@ async def test_counters_move(stage: Stage, radio: SimulatedCompanion) -> None:
     assert stage.source.counters["refused_unknown_command"] == 1
     before = len(stage.of_kind(CountersChanged))
     await stage.until(lambda: len(stage.of_kind(CountersChanged)) > before)
+
+
+async def test_what_went_on_the_air_is_counted(stage: Stage, radio: SimulatedCompanion) -> None:
+    """Whoever sent it: neither what the radio refused, nor what it only was asked."""
+    source, app = stage.source, await stage.app()
+    assert source.counters["sent"] == 0
+    assert await app.ask(text_to(radio, "Bravo", b"one")) != b"\x01\x02"
+    assert await app.ask(post(b"two")) == b"\x00"
+    await source.send_text(OutgoingText(text="three"))
+    await source.send_advert(flood=False)
+    await source.request(RequestKind.STATUS, radio.mesh.peer("Ridge").key.hex())
+    assert source.counters["sent"] == 5
+    assert await app.ask(b"\x02\x00\x00" + bytes(4) + b"nobody" + b"four") == b"\x01\x02"
+    app.send(b"\x27\0\0\0")
+    await app.push(0x8B)
+    await app.ask(b"\x3c")
+    await app.ask(b"\x0d" + radio.mesh.peer("Ridge").key)
+    assert source.counters["sent"] == len(radio.mesh.transmissions) == 5
 
 
 async def test_two_sources_side_by_side(
