@@ -258,13 +258,17 @@ class Intake:
 
     def _follow(self) -> None:
         """Take over what packets say that the clients have by now: nobody waits for that."""
-        packets_, self._unfollowed = self._unfollowed, []
-        for packet, payload, now in packets_:
-            self._tell(self._mirror.packet(packet, payload, now))
-            if not self._is_repetition(packet):
-                values = self._decoder.read(packet, now)
-                self._requests.packet(packet, values)
-                self.tell(values)
+        heard, self._unfollowed = self._unfollowed, []
+        for packet, payload, now in heard:
+            try:
+                self._tell(self._mirror.packet(packet, payload, now))
+                if not self._is_repetition(packet):
+                    values = self._decoder.read(packet, now)
+                    self._requests.packet(packet, values)
+                    self.tell(values)
+            except Exception:
+                # One packet must never cost the link, and with it everybody's connection.
+                _LOGGER.exception("%s: error in following a packet", self._name)
 
     def _acknowledged(self, packet: MeshPacket) -> None:
         outgoing = self._outbox.find(packet.request_id)

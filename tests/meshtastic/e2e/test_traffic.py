@@ -7,7 +7,7 @@ from meshtastic.protobuf import mesh_pb2, telemetry_pb2
 import pytest
 
 from custom_components.meshmonitor.mesh.model import Origin
-from custom_components.meshmonitor.mesh.source import MessageReceived
+from custom_components.meshmonitor.mesh.source import MeshEvent, MessageReceived
 from custom_components.meshmonitor.meshtastic import wire
 from tests.clients.meshtastic_phone import BROADCAST, frame
 from tests.meshtastic.e2e.conftest import OpenStage
@@ -70,6 +70,30 @@ async def test_a_variant_that_no_schema_knows_reaches_every_phone(stage: Stage) 
     await stage.settle()
     for phone in phones:
         assert [phone.payloads.count(payload) for payload in payloads] == [1, 1, 1]
+
+
+async def test_who_follows_packets_costs_no_phone_its_text(
+    stage: Stage, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A fault in what is made of a packet comes behind its hand-over, and ends nothing."""
+    phone = await stage.phone()
+    peer = stage.node.peer(1).num
+
+    def fail(event: MeshEvent) -> None:
+        if isinstance(event, MessageReceived):
+            raise ValueError("a fault in a listener")
+
+    unsubscribe = stage.source.subscribe(fail)
+    for text in (b"one", b"two"):
+        await stage.node.send_data(peer, PORT.TEXT_MESSAGE_APP, text)
+    await stage.settle()
+    assert [p.decoded.payload for p in phone.packets()][:2] == [b"one", b"two"]
+    assert caplog.text.count("error in following a packet") == 2
+    unsubscribe()
+    await stage.node.send_data(peer, PORT.TEXT_MESSAGE_APP, b"three")
+    await stage.settle()
+    assert b"three" in [p.decoded.payload for p in phone.packets()]
+    assert stage.source.link.sessions == 1
 
 
 async def test_explicit_zeros_and_unknown_fields_of_a_packet_arrive_as_they_came(
