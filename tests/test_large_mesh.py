@@ -181,9 +181,9 @@ async def test_who_is_there_at_first_did_not_come(
 ) -> None:
     """They show as online without an event, and are counted once, not one after the other."""
     async with crowd as node:
-        now = round(time.time())
-        for peer in list(node.mesh.peers.values())[1:]:
-            node.state.nodes[peer.num].last_heard = now - 60
+        peers = list(node.mesh.peers)
+        for num in peers[SOME:]:
+            node.state.nodes[num].last_heard = round(time.time()) - 60
         node.refuse()
         entry = make_entry(node, options=ALL)
         coordinator = await set_up_without_radio(hass, entry)
@@ -196,21 +196,27 @@ async def test_who_is_there_at_first_did_not_come(
         await wait_until(lambda: coordinator.is_available, "the link")
         await hass.async_block_till_done()
         assert came == []
-        assert len(found) == PEERS - 1
-        online = state_of(hass, "sensor", f"{node_id(node)}_nodes_online")
-        assert online.state == str(PEERS - 1)
-        assert [text for text in figures(states, online.entity_id) if text.isdigit()] in (
-            [str(PEERS - 1)],
-            ["0", str(PEERS - 1)],
+        assert len(found) == PEERS - SOME
+        online = state_of(hass, "sensor", f"{node_id(node)}_nodes_online").entity_id
+        assert figures(states, online)[-1] == str(PEERS - SOME)
+        assert set(figures(states, online)) <= {STATE_UNAVAILABLE, "0", str(PEERS - SOME)}
+        names = [f"{node_id(node)}_!{num:08x}_online" for num in peers]
+        values = [states_of_nodes(hass, entry)[name].state for name in names]
+        assert values == [STATE_OFF] * SOME + [STATE_ON] * (PEERS - SOME)
+
+        # Whom it has heard when it comes back, did come.
+        states.clear()
+        for num in peers[:SOME]:
+            node.state.nodes[num].last_heard = round(time.time())
+        node.drop()
+        await wait_until(lambda: len(came) == SOME, "their coming")
+        await hass.async_block_till_done()
+        assert {event.node_id for event in came} == {f"!{num:08x}" for num in peers[:SOME]}
+        assert figures(states, online) in (
+            [STATE_UNAVAILABLE, str(PEERS - SOME), str(PEERS)],
+            [STATE_UNAVAILABLE, str(PEERS)],
         )
-        values = {
-            name: state.state
-            for name, state in states_of_nodes(hass, entry).items()
-            if name.endswith("_online")
-        }
-        silent = f"{node_id(node)}_!{next(iter(node.mesh.peers)):08x}_online"
-        assert values.pop(silent) == STATE_OFF
-        assert set(values.values()) == {STATE_ON}
+        assert len(found) == PEERS - SOME
 
 
 def figures(events: list[Event[Any]], entity_id: str) -> list[str]:

@@ -153,7 +153,6 @@ class Presence:
         if not self._is_watching or self._away_since is not None:
             return
         is_found = node.node_id in self._unread
-        self._unread.discard(node.node_id)
         now = time.time()
         if self._heard(node, now):
             # Who is silent is seen when all have been looked at: the radio may have heard them.
