@@ -7,9 +7,11 @@ from contextlib import asynccontextmanager
 import itertools
 from typing import Any, Final, override
 
+from meshtastic.protobuf import mesh_pb2
+
 from custom_components.meshmonitor.mesh.source import MeshSource, Problem, ProblemChanged
 from custom_components.meshmonitor.mesh.transport import Endpoint, SerialEndpoint, TcpEndpoint
-from tests.clients.meshtastic_phone import MeshtasticPhone
+from tests.clients.meshtastic_phone import MeshtasticPhone, frame
 from tests.meshcore.e2e.app import App
 from tests.meshcore.e2e.stage import Stage as MeshCoreStage
 from tests.meshtastic.e2e.stage import Served
@@ -31,6 +33,10 @@ class Rig(ABC):
     """How long the envelope before a message is."""
     marker: bytes
     """With what an envelope begins."""
+    hello: bytes
+    """All that an app says in its handshake."""
+    ping: bytes
+    """Something small that is answered at once."""
     visits_before = 0
     """How often the source had connected when something was made to go wrong."""
     source: MeshSource
@@ -39,6 +45,8 @@ class Rig(ABC):
     def __init__(self) -> None:
         """Have said nothing yet."""
         self._numbers = itertools.count(1)
+        self.odd: list[asyncio.StreamWriter] = []
+        """Clients that do not behave, and are still there."""
 
     async def until(self, condition: Any, what: str = "it") -> None:
         """Wait until something is true."""
@@ -69,6 +77,11 @@ class Rig(ABC):
     @abstractmethod
     def make_source(self, endpoint: Endpoint) -> None:
         """Make the source, which is not started."""
+
+    @property
+    @abstractmethod
+    def port(self) -> int:
+        """Where the virtual node listens."""
 
     @abstractmethod
     async def client(self) -> Any:
@@ -117,6 +130,8 @@ class MeshtasticRig(Rig):
     junk = b"DEBUG | 12:00:00 [Router] rx\r\n\x94\x94\xc3\xff\xff\x94\xc3\x00\x00\x94"
     header = 4
     marker = b"\x94"
+    hello = frame(mesh_pb2.ToRadio(want_config_id=7).SerializeToString())
+    ping = frame(mesh_pb2.ToRadio(heartbeat=mesh_pb2.Heartbeat()).SerializeToString())
 
     def __init__(self, node: SimulatedNode, other: SimulatedNode) -> None:
         """Take a node, and another one to put in its place."""
@@ -134,6 +149,11 @@ class MeshtasticRig(Rig):
     @override
     def events(self) -> list[Any]:
         return self._served.events
+
+    @property
+    @override
+    def port(self) -> int:
+        return self._served.port
 
     @override
     async def client(self) -> MeshtasticPhone:
@@ -204,6 +224,8 @@ class MeshCoreRig(Rig):
     junk = b"DEBUG: sent > 12 bytes\r\n>\xff\xff>\x00\x00>\x00\x00"
     header = 3
     marker = b">"
+    hello = b"<\x02\x00\x16\x03<\x0b\x00\x01\x03      odd<\x01\x00\x04"
+    ping = b"<\x01\x00\x05"
 
     def __init__(self, radio: SimulatedCompanion, other: SimulatedCompanion) -> None:
         """Take a radio, and another one to put in its place."""
@@ -220,6 +242,11 @@ class MeshCoreRig(Rig):
     @override
     def events(self) -> list[Any]:
         return self._stage.events
+
+    @property
+    @override
+    def port(self) -> int:
+        return self._stage.port
 
     @override
     async def client(self) -> App:

@@ -93,6 +93,7 @@ def test_a_command_inside_a_command_that_is_too_long_is_not_found() -> None:
     frames = decoder.feed(to_device(hidden) + to_device(b"\x0a"))
     assert frames == [hidden[: MAX_FRAME_SIZE + 1], b"\x0a"]
     assert decoder.counters.oversize_frames == 1
+    assert decoder.counters.junk_bytes == len(hidden) - MAX_FRAME_SIZE - 1
 
 
 def test_the_longest_frames_pass() -> None:

@@ -110,7 +110,8 @@ class AppStreamDecoder:
     A command that is too long is skipped to its end, never searched for
     further commands: text inside it could be made to look like one. It is
     handed on cut one byte above the limit, so that it can be refused by its
-    length and the app gets an answer. At most that much of it is kept.
+    length and the app gets an answer. At most that much of it is kept; the
+    rest is junk, and counts as such against who sends much of it.
     """
 
     counters: FramingCounters = field(default_factory=FramingCounters)
@@ -125,8 +126,9 @@ class AppStreamDecoder:
         while at < len(data):
             if self._missing:
                 taken = min(self._missing, len(data) - at)
-                room = MAX_FRAME_SIZE + 1 - len(self._payload)
-                self._payload += data[at : at + min(taken, room)]
+                kept = min(taken, MAX_FRAME_SIZE + 1 - len(self._payload))
+                self._payload += data[at : at + kept]
+                self.counters.junk_bytes += taken - kept
                 at += taken
                 self._missing -= taken
                 if not self._missing:
