@@ -33,6 +33,9 @@ OTHER = 0x0A000002
 STRANGER = 0x0A0000FF
 
 
+MODULE = module_config_pb2.ModuleConfig
+
+
 def apply(mirror: Mirror, message: admin_pb2.AdminMessage) -> MirrorChange:
     """Let the mirror follow a command."""
     return mirror.apply_admin(message.SerializeToString())
@@ -54,6 +57,17 @@ def test_owner_is_renamed_as_the_firmware_does(version: str) -> None:
     expected = next(item for item in second.dump if packets.variant(item)[0] == packets.NODE_INFO)
     assert replayed(mirror, ReplayKind.NODES)[0] == expected
     assert apply(mirror, command) == NO_CHANGE
+
+
+@pytest.mark.parametrize("blank", [mesh_pb2.User(long_name=" \t"), mesh_pb2.User(short_name="  ")])
+def test_owner_without_a_readable_name_is_not_taken(blank: mesh_pb2.User) -> None:
+    """The firmware refuses the whole of it."""
+    mirror = mirror_of("2.7.26")
+    before = mirror.own_user()
+    user = mesh_pb2.User(long_name="New", short_name="N", is_licensed=True)
+    user.MergeFrom(blank)
+    assert apply(mirror, admin_pb2.AdminMessage(set_owner=user)) == NO_CHANGE
+    assert mirror.own_user() == before
 
 
 def test_owner_keeps_what_was_not_said() -> None:
@@ -165,6 +179,23 @@ def test_what_has_further_effects_is_read_again(
     assert change.config
     assert change.needs_reread is needs_reread
     assert change.channels is config.HasField("lora")
+
+
+@pytest.mark.parametrize(
+    ("config", "needs_reread"),
+    [
+        (MODULE(mqtt=MODULE.MQTTConfig(address="not a broker")), True),
+        (MODULE(serial=MODULE.SerialConfig(enabled=True, rxd=1, txd=1)), True),
+        (MODULE(range_test=MODULE.RangeTestConfig(enabled=True)), False),
+    ],
+    ids=["mqtt", "serial", "range test"],
+)
+def test_what_the_radio_may_refuse_is_read_again(
+    config: module_config_pb2.ModuleConfig, needs_reread: bool
+) -> None:
+    """It looks at some settings before it takes them, and may say nothing about it."""
+    change = apply(mirror_of("2.7.26"), admin_pb2.AdminMessage(set_module_config=config))
+    assert change == MirrorChange(config=True, needs_reread=needs_reread)
 
 
 def test_configuration_that_is_not_mirrored_is_read() -> None:

@@ -78,6 +78,8 @@ _LORA_CONFIG: Final = 6
 _DEVICE_ROLE: Final = 1
 _FIXED_POSITION: Final = 3
 _REGION: Final = 7
+# ModuleConfigs that the firmware looks at before it takes them: mqtt, serial
+_VALIDATED: Final = frozenset({1, 2})
 # SharedContact
 _CONTACT_NUM: Final = 1
 _CONTACT_USER: Final = 2
@@ -140,8 +142,7 @@ def _apply(state: MirrorState, command: admin.AdminCommand) -> MirrorChange:
     if tag == admin.SET_CONFIG:
         return _set_config(state, body)
     if tag == admin.SET_MODULE_CONFIG:
-        key = slot_key(packets.MODULE_CONFIG, body)
-        return _CONFIG_CHANGED if key and state.set_message(key, body) else _unless_same(state, key)
+        return _set_module_config(state, body)
     if tag == _STORE_UI_CONFIG:
         return _CONFIG_CHANGED if state.set_message((packets.UI_CONFIG, 0), body) else NO_CHANGE
     if tag == _NODEDB_RESET:
@@ -170,6 +171,9 @@ def _set_owner(state: MirrorState, body: bytes) -> MirrorChange:
     changes: dict[int, bytes] = {}
     for number in (nodes.LONG_NAME, nodes.SHORT_NAME):
         name = wire.value_bytes(body, wire.last(fields, number))
+        if name.isspace():
+            # The firmware takes nothing of a user without a readable name.
+            return NO_CHANGE
         if name:
             changes[number] = wire.bytes_field(number, nodes.printable(name))
     licensed = bool(number_field(body, _IS_LICENSED))
@@ -219,6 +223,13 @@ def _set_config(state: MirrorState, body: bytes) -> MirrorChange:
         or (tag == _DEVICE_CONFIG and _differs(before, value, _DEVICE_ROLE))
     )
     return MirrorChange(config=True, channels=tag == _LORA_CONFIG, needs_reread=needs_reread)
+
+
+def _set_module_config(state: MirrorState, body: bytes) -> MirrorChange:
+    key = slot_key(packets.MODULE_CONFIG, body)
+    if key is None or not state.set_message(key, body):
+        return _unless_same(state, key)
+    return MirrorChange(config=True, needs_reread=key[1] in _VALIDATED)
 
 
 def _differs(before: bytes, after: bytes, number: int) -> bool:
