@@ -2,8 +2,8 @@
 
 import asyncio
 from asyncio import base_events, events
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 import gc
 import logging
 import tempfile
@@ -48,8 +48,8 @@ class Watch:
         self._turn = 0.0
         self._worst = (0.0, "")
 
-    @contextmanager
-    def watching(self) -> Iterator[Watch]:
+    @asynccontextmanager
+    async def watching(self) -> AsyncIterator[Watch]:
         """Watch everything that the loop does inside of a block.
 
         CPU time is measured, not time by the clock: on a machine with other work the system takes
@@ -90,7 +90,10 @@ class Watch:
         base_events.BaseEventLoop._run_once = watched_run_once  # type: ignore[attr-defined]  # noqa: SLF001
         gc.callbacks.append(collecting)
         try:
+            # What is done from here on, and to the end, is in turns that are seen whole.
+            await asyncio.sleep(0)
             yield self
+            await asyncio.sleep(0)
         finally:
             gc.callbacks.remove(collecting)
             base_events.BaseEventLoop._run_once = run_once  # type: ignore[attr-defined]  # noqa: SLF001
@@ -167,7 +170,7 @@ class Inside:
         """Unload the entry, which stores what it knows, and set it up again from that."""
         assert self._entry is not None
         gc.collect()
-        with Watch().watching() as watch:
+        async with Watch().watching() as watch:
             begun = time.monotonic()
             assert await self._hass.config_entries.async_unload(self._entry.entry_id)
             await self._hass.async_block_till_done()
@@ -178,7 +181,7 @@ class Inside:
         entry, hass = self._entry, self._hass
         assert entry is not None
         gc.collect()
-        with Watch().watching() as watch:
+        async with Watch().watching() as watch:
             begun, used = time.monotonic(), time.thread_time()
             # What Home Assistant does first, and its test harness leaves to a fixture.
             frame.async_setup(hass)
@@ -208,8 +211,8 @@ class Inside:
         source = entry.runtime_data.source
         goal = source.counters["packets_received"] + count
         gc.collect()
-        with Writes().watching() as writes, Watch().watching() as watch:
-            async with asyncio.timeout(60):
+        with Writes().watching() as writes:
+            async with asyncio.timeout(60), Watch().watching() as watch:
                 while source.counters["packets_received"] < goal:
                     await asyncio.sleep(_TICK)
                 await self._hass.async_block_till_done()

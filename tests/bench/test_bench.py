@@ -81,11 +81,20 @@ async def test_stuck_client(tmp_path: Path, socket_enabled: None) -> None:
 async def test_inside_home_assistant(tmp_path: Path, socket_enabled: None) -> None:
     """Packets of every kind are shown to a Home Assistant, and setups are timed."""
     found = await bench(tmp_path, "--only", "inside")
-    metrics = [row["metric"] for row in found["rows"]]
-    for kind in packets.KINDS:
-        assert f"event loop for a {kind}" in metrics
-    setups = {row["case"].rpartition(", ")[2] for row in found["rows"] if row["metric"] == "setup"}
-    assert setups == {"first setup", "setup with all stored"}
+    values = {(row["case"], row["metric"]): row["values"]["ours"] for row in found["rows"]}
+    for devices in ("none", "5"):
+        case = f"20 nodes, {devices} as devices"
+        for part in ("first setup", "setup with all stored"):
+            assert values[f"{case}, {part}", "setup"] > 0
+            assert values[f"{case}, {part}", "longest block until ready"] > 0
+        assert values[f"{case}, unload", "longest block"] > 0
+        for kind in packets.KINDS:
+            assert values[case, f"event loop for a {kind}"] > 0
+            assert values[case, f"states written unchanged by a {kind}"] == 0
+    # Each of the senders is a device then, and says when it was heard.
+    assert values["20 nodes, 5 as devices", "devices"] == 6
+    assert values["20 nodes, 5 as devices", "states changed by a node_info"] == 1
+    assert values["20 nodes, none as devices", "states changed by a node_info"] == 0
 
 
 async def test_load_notices_what_is_missing(socket_enabled: None) -> None:
@@ -165,7 +174,7 @@ async def test_watch_finds_the_longest_callback() -> None:
             """Take some time."""
             sum(range(200_000))
 
-    with Watch().watching() as watch:
+    async with Watch().watching() as watch:
         asyncio.get_running_loop().call_soon(Busy().work)
         await asyncio.sleep(0.001)
     assert watch.culprit.endswith("Busy.work")
