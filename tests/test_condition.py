@@ -15,7 +15,7 @@ import pytest
 
 from custom_components.meshmonitor.condition import CONDITIONS
 from custom_components.meshmonitor.const import DOMAIN
-from tests.ha import coordinator_of, make_entry, set_up, wait_until
+from tests.ha import coordinator_of, make_entry, node_id, set_up, wait_until
 from tests.ha.automations import automate, device_of
 from tests.simulators.meshtastic_node import SimulatedNode
 
@@ -69,6 +69,16 @@ async def test_node(hass: HomeAssistant, node: SimulatedNode) -> None:
     assert not await holds(hass, "node_is_online", node_id=[heard, silent])
     assert await holds(hass, "node_is_online", node_id=[heard, silent], behavior="any")
     assert not await holds(hass, "node_is_online")
+    name = node.peer(0).user.long_name
+    for called in (name.upper(), node.peer(0).user.short_name, heard.upper(), node_id(node)):
+        assert await holds(hass, "node_is_online", node_id=called), called
+    for called in (f"{name} and more", "", " "):
+        assert not await holds(hass, "node_is_online", node_id=called), called
+    node.refuse()
+    node.drop()
+    await wait_until(lambda: not coordinator.is_available, "the loss")
+    assert await holds(hass, "node_is_online", node_id=name)
+    assert not await holds(hass, "node_is_online", node_id=node_id(node))
 
     assert await hass.config_entries.async_unload(entry.entry_id)
     assert not await holds(hass, "node_is_online", device_id=device)

@@ -21,7 +21,14 @@ import probatio
 
 from .const import DOMAIN
 from .coordinator import MeshMonitorConfigEntry, MeshMonitorCoordinator
-from .targets import ATTR_NODE_ID, DeviceTarget, async_device_target, async_validated_devices
+from .targets import (
+    ATTR_NODE_ID,
+    DeviceTarget,
+    async_device_target,
+    async_validated_devices,
+    nodes_called,
+    own_node_id,
+)
 
 _TEXTS: Final = probatio.All(probatio.EnsureList(), [cv.string])
 
@@ -128,10 +135,17 @@ class NodeIsOnlineCondition(MeshCondition):
                 yield coordinator.is_available
             else:
                 yield coordinator.presence.is_online(target.node_id)
-        for node_id in self._options[ATTR_NODE_ID]:
-            yield any(
-                coordinator.presence.is_online(node_id) for coordinator in self._coordinators()
-            )
+        for name in self._options[ATTR_NODE_ID]:
+            yield any(_is_online(coordinator, name) for coordinator in self._coordinators())
+
+
+def _is_online(coordinator: MeshMonitorCoordinator, name: str) -> bool:
+    """Return whether a node that is called so is there, in one mesh."""
+    own = own_node_id(coordinator)
+    return any(
+        coordinator.is_available if node_id == own else coordinator.presence.is_online(node_id)
+        for node_id in nodes_called(coordinator, name)
+    )
 
 
 CONDITIONS: dict[str, type[Condition]] = {

@@ -117,24 +117,32 @@ def _node_of(entry: ConfigEntry[Any], device: dr.AnyDeviceEntry) -> str | None:
     return None
 
 
+@callback
+def nodes_called(coordinator: MeshMonitorCoordinator, name: str) -> frozenset[str]:
+    """Return the ids of the nodes that a name means, whatever its case; an id means its node."""
+    node = coordinator.source.node(name)
+    if node is not None:
+        return frozenset({node.node_id})
+    wanted = name.strip().casefold()
+    return frozenset(
+        known.node_id
+        for known in coordinator.source.nodes.values()
+        if wanted
+        in {text.casefold() for text in (known.node_id, known.name, known.short_name) if text}
+    )
+
+
 def _named_node(coordinator: MeshMonitorCoordinator, node: str) -> str:
     """Return the id of the node that is called so; an id is returned as it is.
 
     Raises:
         ServiceValidationError: Several nodes are called so.
     """
-    if coordinator.source.node(node) is not None:
-        return node
-    wanted = node.casefold()
-    found = {
-        known.node_id
-        for known in coordinator.source.nodes.values()
-        if wanted in {(known.name or "").casefold(), (known.short_name or "").casefold()}
-    }
+    found = nodes_called(coordinator, node)
     if len(found) > 1:
         raise ServiceValidationError(
             translation_domain=DOMAIN,
             translation_key="ambiguous_node",
             translation_placeholders={"name": coordinator.entry.title, "node": node},
         )
-    return found.pop() if found else node
+    return next(iter(found), node)
