@@ -70,7 +70,7 @@ class VirtualNodeRepairFlow(_SourceRepairFlow):
 
     @override
     async def _async_repair(self, entry: ConfigEntry) -> RepairsFlowResult:
-        """Open the form."""
+        """Open the form; a page that cannot go on in it begins with the menu before it."""
         menu = await self.hass.config_entries.options.async_init(entry.entry_id)
         await self.hass.config_entries.options.async_configure(
             menu["flow_id"], {"next_step_id": CONF_VIRTUAL_NODE}

@@ -1,6 +1,7 @@
 """One owner's first evening with MeshMonitor, seen through a browser."""
 
 import asyncio
+import re
 import socket
 
 from playwright.async_api import expect
@@ -50,7 +51,7 @@ async def add_with_mistakes(screen: Screen, node: SimulatedNode, virtual_node_po
     await screen.picture("2-port-in-use")
 
     await screen.field("Port").fill(str(virtual_node_port))
-    await screen.submit("knows 12 nodes")
+    await screen.submit("Nodes that Simulated Base knows: 12.")
     await screen.picture("3-nodes")
     await screen.form.get_by_role("radio", name="All nodes").click()
     await screen.submit("Name and assign")
@@ -63,6 +64,7 @@ async def watch_a_message(screen: Screen, node: SimulatedNode) -> None:
     await expect(device.get_by_text("Message to a channel")).to_have_count(0)
     await node.say(node.peer(0).num, "Anyone on the ridge?")
     await expect(device.get_by_text("Message to a channel").first).to_be_visible()
+    await expect(device.get_by_text("received “Anyone on the ridge?”")).to_be_visible()
     await screen.picture("4-radio")
 
     await screen.open("/logbook")
@@ -72,17 +74,21 @@ async def watch_a_message(screen: Screen, node: SimulatedNode) -> None:
 
 async def share_with_a_phone(screen: Screen, virtual_node_port: int) -> None:
     """See a phone connect to the virtual node, and what it sends."""
-    device = await screen.open_device(SOURCE, "Virtual node")
-    await expect(device.get_by_text("0 clients")).to_be_visible()
+    device = await screen.open_device(SOURCE, f"{SOURCE} virtual node")
+    states = device.locator("ha-device-entities-card")
+    await expect(states).to_contain_text("Running")
+    await expect(states).to_contain_text(re.compile(r"0\s+Clients"))
     async with MeshtasticPhone(virtual_node_port) as phone:
         await phone.want_config()
-        await expect(device.get_by_text("1 clients")).to_be_visible()
+        await expect(states).to_contain_text(re.compile(r"1\s+Clients"))
         await screen.picture("5-virtual-node")
         phone.send_text("Nearly at the top")
         await screen.open("/logbook")
         activity = screen.page.locator("ha-panel-logbook")
         sentence = "sent “Nearly at the top” to LongFast for a phone"
         await expect(activity.get_by_text(sentence)).to_be_visible()
+        # Each message is there once.
+        await expect(activity.get_by_text("Message to a channel")).to_have_count(0)
         await screen.picture("6-activity")
 
 
@@ -123,8 +129,8 @@ async def take(port: int) -> socket.socket:
                 await asyncio.sleep(0.1)
 
 
-async def read_a_repair(screen: Screen, virtual_node_port: int) -> None:
-    """Be told that another program took the virtual node's port while the source was away."""
+async def follow_a_repair(screen: Screen, virtual_node_port: int) -> None:
+    """Be told that another program took the virtual node's port, and choose another one."""
     await screen.choose(SOURCE, "Disable")
     await screen.page.get_by_role("button", name="Disable", exact=True).click()
     enable = screen.source(SOURCE).get_by_role("button", name="Enable", exact=True)
@@ -137,6 +143,15 @@ async def read_a_repair(screen: Screen, virtual_node_port: int) -> None:
         problem = screen.page.get_by_text(f"Port {virtual_node_port} cannot be used")
         await expect(problem).to_be_visible()
         await screen.picture("10-repair")
+        await screen.page.get_by_role("button", name="Submit", exact=True).click()
+        await screen.form.get_by_text("What is to be changed?").wait_for()
+        await screen.form.get_by_text("Virtual node").click()
+        await expect(screen.field("Port")).to_have_value(str(virtual_node_port))
+        await screen.field("Port").fill(str(free_port()))
+        await screen.picture("11-repair-leads-on")
+        await screen.submit("Options successfully saved.")
+        await screen.finish()
+        await expect(screen.page.get_by_text("There are currently no repairs")).to_be_visible()
 
 
 async def add_meshcore(screen: Screen, companion: SimulatedCompanion) -> None:
@@ -144,9 +159,17 @@ async def add_meshcore(screen: Screen, companion: SimulatedCompanion) -> None:
     await screen.begin_to_add("MeshCore companion in the network")
     await screen.field("Host*").fill(HOST)
     await screen.field("Port*").fill(str(companion.port))
+    await screen.form.get_by_role("button", name="Virtual node").click()
+    await screen.switch(SHARE).click()
+    await screen.field("Port").fill(str(free_port()))
     await screen.submit("Devices for")
     await screen.submit("Name and assign")
     await screen.finish()
+    await screen.open(INTEGRATION)
+    names = screen.page.locator("ha-config-entry-device-row")
+    for name in (SOURCE, companion.config.name):
+        await expect(names.get_by_text(f"{name} virtual node")).to_be_visible()
+    await screen.picture("12-two-radios")
 
 
 # The page alone takes half a minute to be there on a busy machine.
@@ -165,7 +188,7 @@ async def test_first_evening(
     await share_with_a_phone(screen, virtual_node_port)
     await look_at_the_map(screen, node)
     await change_an_option(screen)
-    await read_a_repair(screen, virtual_node_port)
+    await follow_a_repair(screen, virtual_node_port)
     await add_meshcore(screen, companion)
     sources = {source["title"]: source["state"] for source in await home_assistant.sources()}
     assert sources == {SOURCE: "loaded", companion.config.name: "loaded"}
