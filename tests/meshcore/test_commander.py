@@ -244,9 +244,11 @@ def test_a_client_that_left_is_forgotten() -> None:
     """Its waiting commands are not sent; the one outstanding still has to be answered."""
     commander = up()
     commander.submit(job(b"\x14"), 0)
-    commander.submit(job(POST), 0)
+    waiting = job(POST)
+    commander.submit(waiting, 0)
     commander.submit(job(b"\x2b", "b"), 0)
-    commander.drop_owner("a")
+    assert ended(commander.drop_owner("a")) == [waiting]
+    assert waiting.outcome is Outcome.EXPIRED
     assert written(commander.frame_received(b"\x0c\0\0", 0)) == [b"\x2b"]
 
 
@@ -323,7 +325,6 @@ def test_whatever_happens_every_job_ends_once(steps: list[tuple[str, object, str
     now = 0.0
     jobs: list[Job] = []
     done: list[Job] = []
-    dropped: set[Job] = set()
     sent_frames: list[bytes] = []
     is_up = False
 
@@ -357,13 +358,12 @@ def test_whatever_happens_every_job_ends_once(steps: list[tuple[str, object, str
                 is_up = False
                 take(commander.link_down(now))
         else:
-            commander.drop_owner(owner)
-            dropped |= {one for one in jobs if one.owner == owner and one not in done}
+            take(commander.drop_owner(owner))
     take(commander.link_down(now))
     take(commander.tick(now + 100))
     assert commander.is_idle
     assert commander.next_deadline(now + 100) is None
     assert len(done) == len(set(done))
-    assert set(jobs) - set(done) <= dropped
+    assert set(jobs) == set(done)
     unique = [frame for frame in sent_frames if frame != READ_SELF]
     assert len(unique) == len(set(unique))

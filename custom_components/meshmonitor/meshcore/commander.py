@@ -202,10 +202,11 @@ class Commander:
         queue.append(job)
         return self._next(now)
 
-    def drop_owner(self, owner: Hashable) -> None:
-        """Forget what an owner who is gone has waiting or is waiting for."""
-        self._queues.pop(owner, None)
+    def drop_owner(self, owner: Hashable) -> list[Action]:
+        """End what an owner who is gone has waiting, and forget what it is waiting for."""
         self.leases.drop_owner(owner)
+        jobs = self._queues.pop(owner, ())
+        return [action for job in jobs for action in self._end(job, Outcome.EXPIRED)]
 
     def frame_received(self, frame: bytes, now: float) -> list[Action]:
         """Take a frame from the device."""

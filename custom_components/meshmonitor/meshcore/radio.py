@@ -112,8 +112,8 @@ class Radio:
         self._follow(self.commander.submit(job, time.monotonic()))
 
     def drop_owner(self, owner: Hashable) -> None:
-        """Forget what an owner who is gone has waiting."""
-        self.commander.drop_owner(owner)
+        """End what an owner who is gone has waiting."""
+        self._do(self.commander.drop_owner(owner))
 
     def stop(self) -> None:
         """Leave no timer behind."""

@@ -194,7 +194,7 @@ class MeshCoreSource(MeshSource):
         if not self._radio.is_ready:
             raise SendError(SendReason.NOT_CONNECTED)
         job = self._text_job(frame)
-        message = self._texts.began(job, Origin.HOME_ASSISTANT, None)
+        message = self._texts.began(job, Origin.HOME_ASSISTANT, None, HOME_ASSISTANT)
         self._radio.submit(job)
         return message
 
@@ -327,7 +327,7 @@ class MeshCoreSource(MeshSource):
         if is_transmission(job.frame) and job.replies and job.replies[-1][0] != Resp.ERR:
             self._sent += 1
         phone = self._switchboard.phone(job.owner)
-        self._texts.done(job, HOME_ASSISTANT if phone is None else phone.open_inbox())
+        self._texts.done(job, None if phone is None else phone.open_inbox())
         if not self._requests.done(job):
             self._switchboard.done(job)
 
@@ -351,7 +351,7 @@ class MeshCoreSource(MeshSource):
         """Send a text of Home Assistant's that was not acknowledged once more."""
         if self._radio.is_ready:
             job = self._text_job(frame)
-            self._texts.began(job, Origin.HOME_ASSISTANT, None)
+            self._texts.began(job, Origin.HOME_ASSISTANT, None, HOME_ASSISTANT)
             self._radio.submit(job)
 
     def _text_job(self, frame: bytes) -> Job:

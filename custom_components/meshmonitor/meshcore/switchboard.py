@@ -115,7 +115,8 @@ class Switchboard(Desk):
             scope=phone.scope if decision.command.is_scoped and self.has_scopes else None,
         )
         if self.texts is not None and is_text(frame):
-            self.texts.began(job, Origin.PHONE, phone.label or phone.name)
+            label = phone.label or phone.name
+            self.texts.began(job, Origin.PHONE, label, phone.open_inbox())
         assert self.send is not None
         self.send(job)
 

@@ -68,35 +68,36 @@ class Texts:
         self._emit = emit
         self._on_echo = on_echo
         self._send_again = send_again
-        self._messages: dict[Job, Message] = {}
+        self._messages: dict[Job, tuple[Message, Hashable]] = {}
         self._shown: OrderedDict[str, bytes] = OrderedDict()
 
-    def began(self, job: Job, origin: Origin, client: str | None) -> Message:
+    def began(self, job: Job, origin: Origin, client: str | None, reader: Hashable) -> Message:
         """A text was handed over for sending.
 
         Args:
             job: Its command.
             origin: Who wrote it.
             client: The virtual node's client, for a phone.
+            reader: As whom its sender reads the inbox.
         """
         message = self._message(job.frame, origin, client)
-        self._messages[job] = message
+        self._messages[job] = (message, reader)
         self._emit(DeliveryChanged(self.deliveries.began(message)))
         return message
 
-    def done(self, job: Job, reader: Hashable) -> None:
+    def done(self, job: Job, reader: Hashable | None) -> None:
         """The command of a text has ended.
 
         Args:
             job: The command.
-            reader: As whom its sender reads the inbox.
+            reader: As whom its sender reads the inbox now; None if it is gone.
         """
-        message = self._messages.pop(job, None)
-        if message is None:
+        if job not in self._messages:
             return
+        message, first_reader = self._messages.pop(job)
         reply = job.replies[-1] if job.outcome is Outcome.ANSWERED and job.replies else b""
         if reply[:1] in (bytes([Resp.SENT]), bytes([Resp.OK])):
-            self._sent(job.frame, reply, message, reader)
+            self._sent(job.frame, reply, message, reader or first_reader)
             return
         error = error_of(reply)
         outcome = job.outcome or Outcome.LOST

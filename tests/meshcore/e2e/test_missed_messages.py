@@ -6,7 +6,8 @@ import socket
 import pytest
 
 from custom_components.meshmonitor.mesh import client
-from custom_components.meshmonitor.mesh.source import MessageReceived
+from custom_components.meshmonitor.mesh.model import DeliveryState
+from custom_components.meshmonitor.mesh.source import DeliveryChanged, MessageReceived
 from tests.simulators.meshcore_companion import SimulatedCompanion
 
 from .stage import Stage
@@ -114,6 +115,39 @@ async def test_two_apps_of_one_name_keep_their_places_when_one_leaves(
     back = await stage.app()
     assert [frame[-4:] for frame in await back.drain()] == [b"text"]
     assert await two.drain() == []
+
+
+async def test_a_text_whose_sender_has_left_is_not_shown_to_it(
+    stage: Stage, radio: SimulatedCompanion
+) -> None:
+    """It left before the radio had said that the text was sent: only the others are shown it."""
+    sender, other = await stage.app(name="a"), await stage.app(name="b")
+    radio.faults.delay = 0.2
+    sender.send(b"\x03\x00\x00" + bytes(4) + b"mine")
+    await stage.until(lambda: stage.of_kind(DeliveryChanged))
+    await sender.close()
+    await other.push(0x83)
+    assert [frame[-4:] for frame in await other.drain()] == [b"mine"]
+    back = await stage.app(name="a")
+    assert await back.drain() == []
+
+
+async def test_a_text_that_waits_when_its_sender_leaves_has_failed(
+    stage: Stage, radio: SimulatedCompanion
+) -> None:
+    """It is not sent any more, and that is told."""
+    first, sender = await stage.app(name="a"), await stage.app(name="b")
+    radio.faults.mute.add(0x3C)
+    first.send(b"\x3c")
+    await radio.wait_for(lambda: radio.commands(0x3C))
+    sender.send(b"\x03\x00\x00" + bytes(4) + b"late")
+    await stage.until(lambda: stage.source.counters["queue_length"])
+    await sender.close()
+    await stage.until(lambda: len(stage.of_kind(DeliveryChanged)) == 2)
+    delivery = stage.of_kind(DeliveryChanged)[-1].delivery
+    assert (delivery.state, delivery.reason) == (DeliveryState.FAILED, "expired")
+    assert (await first.take())[0] == b"\x01\x04"
+    assert radio.commands(3) == []
 
 
 async def test_two_apps_of_one_name_have_places_of_their_own(
