@@ -1,8 +1,9 @@
 """A radio, a source and dozens of apps: things happen at random, and all is accounted for."""
 
+from abc import ABC, abstractmethod
 import asyncio
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 import gc
@@ -13,28 +14,26 @@ import time
 import tracemalloc
 from typing import Any, Final
 
-from meshtastic.protobuf import mesh_pb2, telemetry_pb2
-
 from custom_components.meshmonitor.mesh import client as mesh_client, link
-from custom_components.meshmonitor.mesh.model import LinkState, Origin
-from custom_components.meshmonitor.mesh.source import MeshEvent, MessageReceived, OutgoingText
-from custom_components.meshmonitor.mesh.transport import TcpEndpoint
-from custom_components.meshmonitor.meshtastic import pacing, switchboard
-from custom_components.meshmonitor.meshtastic.options import MeshtasticVirtualNodeOptions
-from custom_components.meshmonitor.meshtastic.source import MeshtasticSource
+from custom_components.meshmonitor.mesh.model import LinkState, Message, Origin
+from custom_components.meshmonitor.mesh.source import MeshEvent, MeshSource, MessageReceived
+from custom_components.meshmonitor.mesh.virtual_node import VirtualNodeOptions
 from tests.ports import free_port
-from tests.simulators import meshtastic_phone_api
-from tests.simulators.meshtastic_config import NodeConfig
-from tests.simulators.meshtastic_faults import Cut, Dribble
-from tests.simulators.meshtastic_frames import frame
-from tests.simulators.meshtastic_node import SimulatedNode
-from tests.soak.app import App
 
-FULL, CONFIG, NODES = 4711, 69420, 69421
+from .app import App
+
+type Act = Callable[[], object]
+
 PATIENCE: Final = 60.0
 """Seconds after which something that ought to happen is taken for missing."""
 MEMORY_SLACK: Final = 2_000_000
-_HEARTBEAT = frame(mesh_pb2.ToRadio(heartbeat=mesh_pb2.Heartbeat()).SerializeToString())
+COMMON_TIMES: Final[tuple[tuple[Any, str, Any], ...]] = (
+    (link, "BACKOFF_FIRST", 0.01),
+    (link, "BACKOFF_LAST", 0.05),
+    (link, "CONTENDED_DELAY", 0.05),
+    # Restarts in a storm are what is tried here, not the limit on them.
+    (mesh_client, "WORK_LIMIT", 100_000.0),
+)
 
 
 class SoakError(AssertionError):
@@ -50,21 +49,9 @@ class Entered:
     """The address of the app that sent it."""
 
 
-def shorten_times() -> Callable[[], None]:
+def shorten(changes: Iterable[tuple[Any, str, Any]]) -> Callable[[], None]:
     """Let everything take less time than people would wait; returns what undoes it."""
-    windows = dict.fromkeys(pacing.WINDOWS, 0.02)
-    sim_windows = dict.fromkeys(meshtastic_phone_api.WINDOWS, 0.001)
-    changes: list[tuple[Any, str, Any]] = [
-        (link, "BACKOFF_FIRST", 0.01),
-        (link, "BACKOFF_LAST", 0.05),
-        (link, "CONTENDED_DELAY", 0.05),
-        (switchboard, "RESYNC_DELAY", 0.05),
-        (pacing, "WINDOWS", windows),
-        (pacing, "WINDOW_MARGIN", 0.0),
-        (meshtastic_phone_api, "WINDOWS", sim_windows),
-        # Restarts in a storm are what is tried here, not the limit on them.
-        (mesh_client, "WORK_LIMIT", 100_000.0),
-    ]
+    changes = (*COMMON_TIMES, *changes)
     before = [(module, name, getattr(module, name)) for module, name, _ in changes]
     for module, name, value in changes:
         setattr(module, name, value)
@@ -76,26 +63,69 @@ def shorten_times() -> Callable[[], None]:
     return undo
 
 
-class World:
+class World[AppT: App](ABC):
     """Everything, from one seed."""
 
-    def __init__(self, seed: int, apps: int) -> None:
+    def __init__(self, seed: int, apps: list[AppT]) -> None:
         """Prepare; nothing runs yet."""
         self.random = random.Random(seed)
-        self.node = SimulatedNode(NodeConfig(seed=seed, to_phone_queue=10_000))
-        self.apps = [App(f"127.0.2.{number + 1}", 0) for number in range(apps)]
+        self.apps = apps
         self.entered: list[Entered] = []
         self.actions: Counter[str] = Counter()
         self.totals: Counter[str] = Counter()
+        self.port = 0
         self._number = 0
-        self._names: dict[str, str] = {}
-        self._source: MeshtasticSource | None = None
-        self._port = 0
+        self._source: MeshSource | None = None
         self._memory: list[int] = []
         self._baseline = (0, 0)
 
+    @staticmethod
+    @abstractmethod
+    def shorten_times() -> Callable[[], None]:
+        """Let everything take less time than people would wait; returns what undoes it."""
+
+    @abstractmethod
+    async def start_radio(self) -> None:
+        """Begin the radio's life."""
+
+    @abstractmethod
+    async def stop_radio(self) -> None:
+        """End the radio's life, and leave nothing of it."""
+
+    @abstractmethod
+    def make_source(self) -> MeshSource:
+        """Return a new source for the radio."""
+
+    @abstractmethod
+    def options(self, **changes: object) -> VirtualNodeOptions:
+        """Return the virtual node's options, with some of them changed."""
+
+    @abstractmethod
+    def heal(self) -> None:
+        """Put right whatever is wrong with the radio."""
+
+    @abstractmethod
+    async def say(self, text: str) -> None:
+        """Let somebody on the mesh say something to all of us."""
+
+    @abstractmethod
+    def sender_of(self, message: Message) -> str:
+        """Return the address of the app that sent a message."""
+
+    @abstractmethod
+    def is_for_all(self, message: Message) -> bool:
+        """Return whether all apps but its sender are shown a message."""
+
+    @abstractmethod
+    def take_sent(self) -> Counter[str]:
+        """Return the texts that the radio was given to send, and forget them."""
+
+    @abstractmethod
+    def own_actions(self) -> list[tuple[int, Act]]:
+        """Return what happens with this protocol alone, and how often."""
+
     @property
-    def source(self) -> MeshtasticSource:
+    def source(self) -> MeshSource:
         """The source that runs at present."""
         assert self._source is not None
         return self._source
@@ -109,12 +139,12 @@ class World:
         self._baseline = (len(asyncio.all_tasks()), _open_files())
         tracemalloc.start()
         try:
-            await self.node.start()
+            await self.start_radio()
             self._start()
             await self.source.start()
             await self._until(self._is_sound, "the first session")
             for app in self.apps:
-                app.port = self._port
+                app.port = self.port
             for _ in range(epochs):
                 await self._gather_everyone()
                 self._forget()
@@ -129,7 +159,7 @@ class World:
                 app.leave()
             if self._source is not None:
                 await self._source.stop()
-            await self.node.stop()
+            await self.stop_radio()
             tracemalloc.stop()
         await self._until(lambda: len(asyncio.all_tasks()) <= self._baseline[0], "all tasks' end")
         await self._until(lambda: _open_files() <= self._baseline[1], "all sockets' end")
@@ -137,25 +167,15 @@ class World:
     # What happens.
 
     async def _live(self, steps: int) -> None:
-        actions: list[tuple[int, Callable[[], object]]] = [
-            (300, self._mesh_says),
-            (120, self._mesh_measures),
-            (60, self._app_says),
-            (20, self._home_says),
+        actions: list[tuple[int, Act]] = [
             (60, self._comes),
             (25, self._leaves),
             (25, self._is_reset),
             (15, self._stalls),
             (25, self._listens),
-            (10, self._asks_again),
-            (8, self._chatters),
-            (8, self._talks_nonsense),
-            (10, self._radio_talks_nonsense),
-            (6, self._link_breaks),
-            (3, self._radio_restarts),
-            (4, self._dump_breaks),
             (3, self._options_change),
             (1, self._restarts),
+            *self.own_actions(),
         ]
         weights = [weight for weight, _ in actions]
         for _ in range(steps):
@@ -168,89 +188,34 @@ class World:
                 await asyncio.sleep(self.random.random() * 0.004)
             self._check_apps()
 
-    def _text(self) -> str:
+    def next_text(self) -> str:
+        """Return a text that was never said before."""
         self._number += 1
         return f"text {self._number}"
 
-    async def _mesh_says(self) -> None:
-        await self.node.say(self.node.peer(self.random.randrange(5)).num, self._text())
-
-    async def _mesh_measures(self) -> None:
-        telemetry = telemetry_pb2.Telemetry(time=int(time.time()))
-        telemetry.device_metrics.battery_level = self.random.randrange(100)
-        await self.node.send_telemetry(self.node.peer(self.random.randrange(5)).num, telemetry)
-
-    def _app_says(self) -> None:
-        app = self._pick(lambda app: app.is_ready)
-        if app is not None:
-            to = self.random.choice([0xFFFFFFFF, self.node.peer(0).num])
-            app.send_text(self._text(), self.random.randrange(1, 1 << 32), to)
-
-    async def _home_says(self) -> None:
-        if self.source.identity is not None:
-            await self.source.send_text(OutgoingText(text=self._text()))
-
     async def _comes(self) -> None:
-        app = self._pick(lambda app: not app.is_connected)
+        app = self.pick(lambda app: not app.is_connected)
         if app is None:
             return
         with suppress(OSError):
             await app.connect(is_slow=self.random.random() < 0.2)
-            app.handshake(*self.random.choice([(FULL,), (CONFIG, NODES), (NODES,)]))
+            self.greet(app)
 
     def _leaves(self) -> None:
-        if (app := self._pick(lambda app: app.is_connected)) is not None:
+        if (app := self.pick(lambda app: app.is_connected)) is not None:
             app.leave()
 
     def _is_reset(self) -> None:
-        if (app := self._pick(lambda app: app.is_connected)) is not None:
+        if (app := self.pick(lambda app: app.is_connected)) is not None:
             app.leave(reset=True)
 
     def _stalls(self) -> None:
-        if (app := self._pick(lambda app: app.is_connected)) is not None:
+        if (app := self.pick(lambda app: app.is_connected)) is not None:
             app.stall()
 
     def _listens(self) -> None:
         for app in self.apps:
             app.listen()
-
-    def _asks_again(self) -> None:
-        if (app := self._pick(lambda app: app.is_ready and not app.is_asking)) is not None:
-            app.handshake(FULL)
-
-    def _chatters(self) -> None:
-        if (app := self._pick(lambda app: app.is_connected)) is not None:
-            app.write(_HEARTBEAT * 200)
-
-    def _talks_nonsense(self) -> None:
-        if (app := self._pick(lambda app: app.is_connected)) is not None:
-            app.write(self.random.choice([b"\x94\xc3\x00\x09\x0a", b"\xc3" * 32, b"\x94" * 4]))
-
-    async def _radio_talks_nonsense(self) -> None:
-        match self.random.randrange(3):
-            case 0:
-                await self.node.send_junk(b"DEBUG | ??:??:?? 1 [Router] text\r\n")
-            case 1:
-                await self.node.send_oversize_frame()
-            case 2:
-                await self.node.send_empty_frame()
-
-    def _link_breaks(self) -> None:
-        match self.random.randrange(3):
-            case 0:
-                self.node.drop()
-            case 1:
-                self.node.drop(reset=True)
-            case 2:
-                self.node.steal()
-
-    async def _radio_restarts(self) -> None:
-        await self.node.reboot(self.random.choice([0.0, 0.05]))
-
-    def _dump_breaks(self) -> None:
-        self.node.faults.cut = Cut(self.random.randrange(30), reset=self.random.random() < 0.5)
-        self.node.faults.dribble = self.random.choice([None, Dribble(200, 0.0005)])
-        self.node.drop()
 
     async def _options_change(self) -> None:
         match self.random.randrange(3):
@@ -265,28 +230,24 @@ class World:
 
     async def _restarts(self) -> None:
         # What clients have queued for the radio is lost with the program, which is another matter.
-        self.node.faults.cut = self.node.faults.dribble = None
+        self.heal()
         await self._until(self._is_sound, "the link")
         await self._until(lambda: not self.source.counters["queue_length"], "an empty outbox")
         await self._restart()
 
     # The source.
 
-    def _options(self, **changes: object) -> MeshtasticVirtualNodeOptions:
-        return MeshtasticVirtualNodeOptions.from_mapping(
-            {"enabled": True, "port": self._port, "max_clients": 256, **changes}
-        )
+    def greet(self, app: AppT) -> None:
+        """Let an app that has just connected do its handshake."""
+        app.greet()
 
     async def _apply(self, **changes: object) -> None:
-        await self.source.apply_virtual_node(self._options(**changes))
+        await self.source.apply_virtual_node(self.options(**changes))
 
     def _start(self) -> None:
-        if not self._port:
-            self._port = free_port()
-        endpoint = TcpEndpoint(self.node.host, self.node.port)
-        self._source = MeshtasticSource(endpoint, self._options(), name="soak")
-        self._source.subscribe(self._told)
-        self._names.clear()
+        self.port = self.port or free_port()
+        self._source = self.make_source()
+        self._source.subscribe(self.told)
 
     async def _restart(self) -> None:
         """Stop, keep what is kept, and start anew from it, as Home Assistant does."""
@@ -297,15 +258,12 @@ class World:
         await self.source.start()
         await self._until(lambda: self.source.virtual_node.is_running, "the listener")
 
-    def _told(self, event: MeshEvent) -> None:
-        for name, client in self.source.virtual_node.clients.items():
-            self._names[name] = str(client.address)
-        if isinstance(event, MessageReceived):
-            message = event.message
-            sender = self._names[message.client] if message.client is not None else None
-            if message.origin is not Origin.PHONE:
-                sender = None
-            self.entered.append(Entered(message.text, sender))
+    def told(self, event: MeshEvent) -> None:
+        """Take note of a text that reached the source."""
+        if isinstance(event, MessageReceived) and self.is_for_all(event.message):
+            is_phone = event.message.origin is Origin.PHONE
+            sender = self.sender_of(event.message) if is_phone else None
+            self.entered.append(Entered(event.message.text, sender))
 
     def _is_sound(self) -> bool:
         return self.source.link.state is LinkState.READY
@@ -314,9 +272,10 @@ class World:
 
     async def _gather_everyone(self) -> None:
         """Heal everything, and let all apps connect."""
-        self.node.faults.cut = self.node.faults.dribble = None
+        self.heal()
         await self._apply()
         await self._until(self._is_sound, "the link")
+        self._listens()
         deadline = time.monotonic() + PATIENCE
         while not all(app.is_ready for app in self.apps):
             if time.monotonic() > deadline:
@@ -326,13 +285,13 @@ class World:
                 if not app.is_connected:
                     with suppress(OSError):
                         await app.connect()
-                        app.handshake(FULL)
+                        app.greet()
             await asyncio.sleep(0.02)
         await self._until(lambda: not self.source.counters["queue_length"], "an empty outbox")
         # What is said now comes last of all that was said.
         self._number += 1
         mark = f"mark {self._number}"
-        await self.node.say(self.node.peer(0).num, mark)
+        await self.say(mark)
         await self._until(lambda: all(mark in app.texts for app in self.apps), f"{mark} everywhere")
         quiet = 0
         while quiet < 20:
@@ -345,10 +304,8 @@ class World:
         self.entered.clear()
         for app in self.apps:
             app.texts.clear()
-            app.sent.clear()
-            app.refused.clear()
 
-    def _expected(self, app: App) -> list[str]:
+    def _expected(self, app: AppT) -> list[str]:
         return [entry.text for entry in self.entered if entry.sender != app.address]
 
     def _is_balanced(self) -> bool:
@@ -373,14 +330,13 @@ class World:
                     f"{app.address}: missing {missing}, doubled {_doubled(app.texts)},"
                     f" unexpected {sorted(set(app.texts) - set(expected))}"
                 )
-        taken = Counter(self.node.texts())
+        taken = self.take_sent()
         for entry in self.entered:
             if entry.sender is not None and not taken[entry.text]:
                 raise SoakError(f"shown as sent, but never at the radio: {entry.text}")
         self.totals["texts"] += len(texts)
         self.totals["deliveries"] += sum(len(app.texts) for app in self.apps)
         self.totals["from apps"] += sum(entry.sender is not None for entry in self.entered)
-        self.node.received.clear()
 
     def _measure(self) -> None:
         gc.collect()
@@ -389,7 +345,8 @@ class World:
         if len(self._memory) > 3 and self._memory[-1] > self._memory[2] + MEMORY_SLACK:
             raise SoakError(f"memory grows: {self._memory}")
 
-    def _pick(self, wanted: Callable[[App], bool]) -> App | None:
+    def pick(self, wanted: Callable[[AppT], bool]) -> AppT | None:
+        """Return any app that is as wanted."""
         found = [app for app in self.apps if wanted(app)]
         return self.random.choice(found) if found else None
 
