@@ -55,6 +55,8 @@ class Switchboard(Desk):
         self.drop_owner: Callable[[str], None] | None = None
         """Makes the radio forget who is gone."""
         self._readers: dict[str, Phone] = {}
+        self._numbered: dict[str, str] = {}
+        """Of those names the ones with a number, and what stands before it."""
         self._news: list[bytes] = []
         self._news_worth = Worth.ROUTINE
         self._adverts: deque[float] = deque(maxlen=ADVERT_LIMIT)
@@ -144,6 +146,8 @@ class Switchboard(Desk):
             number += 1
             name = f"{base}#{number}"
         self._readers[name] = phone
+        if name != base:
+            self._numbered[name] = base
         return name
 
     @override
@@ -224,19 +228,21 @@ class Switchboard(Desk):
         then. Two that are really two keep their places all the same, by exchanged names.
         """
         self._readers.pop(left, None)
-        plain, _, number = left.rpartition("#")
-        if number.startswith("vn-"):
+        plain = self._numbered.pop(left, None)
+        if left.rpartition("#")[2].startswith("vn-"):
             # The name of one whose place a successor has taken: nobody comes back by it.
             self.inbox.forget(left)
             return
-        holder = self._readers.get(plain) if number.isdecimal() else None
-        if holder is not None and holder.client.is_overdue:
-            self._rename(holder, left)
+        if plain is not None:
+            holder = self._readers.get(plain)
+            if holder is not None and holder.client.is_overdue:
+                self._numbered[left] = plain
+                self._rename(holder, left)
             return
-        for name, heir in self._readers.items():
-            if name.startswith(f"{left}#") and name.removeprefix(f"{left}#").isdecimal():
-                self._rename(heir, left)
-                return
+        heir = next((name for name, plain in self._numbered.items() if plain == left), None)
+        if heir is not None:
+            del self._numbered[heir]
+            self._rename(self._readers[heir], left)
 
     def _rename(self, phone: Phone, name: str) -> None:
         """Let an app read on by a name that is free; who comes by its present one has that place.
