@@ -245,6 +245,23 @@ def test_two_apps_of_one_key_see_what_the_other_sends() -> None:
     assert three.open() == [b"from one"]
 
 
+def test_an_app_beside_one_that_has_gone_sees_what_that_sent() -> None:
+    """One that sends and leaves at once is no other app of its key: only a successor may be."""
+    backlog = Backlog()
+    sender, beside, waiting = App(backlog, "1"), App(backlog, "2"), App(backlog, "3")
+    beside.open()
+    sender.open()
+    sender.leave()
+    successor = App(backlog, "4")
+    successor.open()
+    say(backlog, b"taken late", beside, successor, sender=sender)
+    assert (beside.got, successor.got) == ([b"taken late"], [])
+    assert waiting.open() == [b"taken late"]
+    for app in (beside, waiting, successor):
+        app.leave()
+    assert visit(backlog, "5") == []
+
+
 def test_the_same_message_is_kept_once() -> None:
     """The same message is kept once; one that nothing identifies is always another."""
     backlog = Backlog()

@@ -302,6 +302,18 @@ def test_admin_answers_are_kept_and_bounded() -> None:
     assert mirror.admin_answer(AdminQuery(5, 1)) == b"\x01"
 
 
+def test_admin_answers_are_those_of_a_session() -> None:
+    """What was asked in an earlier one may have been set since, at the radio itself."""
+    mirror = mirror_of("2.7.26")
+    mirror.remember_admin_answer(AdminQuery(14), b"tune")
+    mirror.begin_capture()
+    for payload in connections("2.7.26")[1].dump:
+        mirror.capture(payload)
+    assert mirror.admin_answer(AdminQuery(14)) == b"tune"
+    assert mirror.complete_capture().is_complete
+    assert mirror.admin_answer(AdminQuery(14)) is None
+
+
 def test_own_readings_answer_while_they_are_fresh() -> None:
     """Telemetry by variant, and the position; each as the radio sent it."""
     mirror = mirror_of("2.7.26")

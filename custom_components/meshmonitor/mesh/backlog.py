@@ -34,15 +34,21 @@ class Entry:
     """The key of the client that sent it; None where it was none."""
     sender: str | None = None
     """The client's connection, where it was still there: others of its key may be other apps."""
+    since: int = 0
+    """Where it was gone: only the connections of its key from this one on may be its own."""
 
 
 class Reader:
     """One connected client and how far it has come."""
 
-    def __init__(self, name: str, key: str, joined: int, acknowledged: Callable[[], int]) -> None:
+    def __init__(
+        self, name: str, key: str, count: int, joined: int, acknowledged: Callable[[], int]
+    ) -> None:
         """See `Backlog.join`."""
         self.name = name
         self.key = key
+        self.count = count
+        """How many connections there had been before it."""
         self.joined = joined
         self.next = joined
         """The first entry that it has not been given."""
@@ -94,6 +100,8 @@ class Backlog:
         self._readers: dict[str, Reader] = {}
         self._readers_of: dict[str, list[Reader]] = {}
         self._keys: OrderedDict[str, str] = OrderedDict()
+        self._joins = 0
+        self._gone: OrderedDict[str, int] = OrderedDict()
 
     def __len__(self) -> int:
         """Return how many frames are kept."""
@@ -113,7 +121,8 @@ class Backlog:
             acknowledged: Tells how many bytes of what it was sent have reached its system. It may
                 say too few, never too many.
         """
-        reader = Reader(name, key, self._next, acknowledged)
+        reader = Reader(name, key, self._joins, self._next, acknowledged)
+        self._joins += 1
         self._readers[name] = reader
         self._readers_of.setdefault(key, []).append(reader)
         self._keys[name] = key
@@ -125,6 +134,9 @@ class Backlog:
         """Take note that a connection is gone, however it ended."""
         if self._readers.pop(reader.name, None) is None:
             return
+        self._gone[reader.name] = self._joins
+        while len(self._gone) > MAX_KEYS:
+            self._gone.popitem(last=False)
         others = self._readers_of[reader.key]
         others.remove(reader)
         if not others:
@@ -152,10 +164,12 @@ class Backlog:
         if identity is not None and identity in self._identities:
             return None
         origin = self._keys.get(sender) if sender is not None else None
-        if sender not in self._readers:
-            # It has gone, and may be back by another connection.
+        since = 0
+        if sender is not None and sender not in self._readers:
+            # It has gone, and may be back by a connection that was not there beside it.
+            since = self._gone.get(sender, 0)
             sender = None
-        entry = Entry(self._next, now, frame, identity, origin, sender)
+        entry = Entry(self._next, now, frame, identity, origin, sender, since)
         self._next += 1
         self._entries.append(entry)
         self._identities.add(identity)
@@ -273,7 +287,7 @@ class Backlog:
 
     def _is_own(self, reader: Reader, entry: Entry) -> bool:
         if entry.sender is None:
-            return entry.origin == reader.key
+            return entry.origin == reader.key and reader.count >= entry.since
         return entry.sender == reader.name
 
     def _start(self, reader: Reader) -> int:

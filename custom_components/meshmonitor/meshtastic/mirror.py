@@ -141,8 +141,8 @@ class Mirror:
         if before is not None and before.my_node_num == state.my_node_num:
             state.inherit(before)
             known = set(before.nodes)
-        else:
-            self._answers.clear()
+        # What was asked in an earlier session may have been set since, at the radio itself.
+        self._answers.clear()
         self._state = state
         self.is_restored = False
         return MirrorChange(

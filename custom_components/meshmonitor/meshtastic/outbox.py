@@ -66,6 +66,16 @@ class Outgoing:
     state: DeliveryState = DeliveryState.QUEUED
     error: RoutingError | int = RoutingError.NONE
 
+    @property
+    def verdict(self) -> int | None:
+        """The ``Routing.Error`` that was heard of it last; None as long as nothing was."""
+        match self.state:
+            case DeliveryState.FAILED:
+                return self.error
+            case DeliveryState.RELAYED | DeliveryState.DELIVERED:
+                return RoutingError.NONE
+        return None
+
 
 class Admission(Enum):
     """What became of a packet that was handed in."""

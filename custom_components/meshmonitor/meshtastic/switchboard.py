@@ -175,6 +175,10 @@ class Switchboard(Desk):
                 if forward.lends_position:
                     self._lender, self._lent_at = phone.name, time.monotonic()
                 phone.queue_status(packet.id)
+                known = self._outbox.find(packet.id)
+                if packet.want_ack and known is not None and known.verdict is not None:
+                    # The client has missed that, and repeats the packet.
+                    phone.fail(packet.id, known.verdict)
             case Admission.ID_IN_USE:
                 phone.refuse(
                     packet,

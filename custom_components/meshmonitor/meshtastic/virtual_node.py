@@ -38,6 +38,9 @@ one whose connection is closed before that tries again by itself."""
 PARTIAL_FRAME_TIMEOUT: Final = 10.0
 NOTIFICATION_INTERVAL: Final = 5.0
 """Seconds between two notifications to a client: apps show each of them to their user."""
+FRAME_NOTIFICATION_INTERVAL: Final = 600.0
+"""Seconds between two of the same about frames that are no packets. Nobody waits for what becomes
+of these: an app sends one for each word of its MQTT broker."""
 NO_INTERFACES: Final = 33
 """``ERRNO_NO_INTERFACES``, ``QueueStatus.res`` of a radio that cannot send (firmware
 ``src/mesh/MeshTypes.h``)."""
@@ -109,6 +112,7 @@ class Phone(ClientHandler):
         self._held: deque[int] = deque(maxlen=4)
         self._hold_timer: asyncio.TimerHandle | None = None
         self._notified_at = float("-inf")
+        self._notified_of: dict[str, float] = {}
 
     @property
     def name(self) -> str:
@@ -151,9 +155,11 @@ class Phone(ClientHandler):
             self.client.send(frame, worth)
             return
         if len(self._early) >= MAX_EARLY:
-            least = min(self._early, key=lambda item: item[0])
-            self._early.remove(least)
             self.client.dropped += 1
+            least = min(self._early, key=lambda item: item[0])
+            if worth < least[0]:
+                return
+            self._early.remove(least)
         self._early.append((worth, frame))
 
     def deliver_kept(self, entry: Entry) -> None:
@@ -196,21 +202,30 @@ class Phone(ClientHandler):
     def refuse(self, packet: ClientPacket | None, reason: str, error: int, text: str) -> None:
         """Say no, so that the client's user can see it."""
         self._desk.count_refusal(reason)
-        packet_id = 0
-        if packet is not None:
-            packet_id = packet.id or self._desk.new_packet_id()
-            # A node that has no number yet can send no refusal: then the report has to say it.
-            is_known = self._desk.mirror.my_node_num is not None
-            self.queue_status(packet_id, 0 if is_known else NO_INTERFACES)
+        if packet is None:
+            now = time.monotonic()
+            last = self._notified_of.get(reason, float("-inf"))
+            if now - last >= FRAME_NOTIFICATION_INTERVAL and self._notify(text):
+                self._notified_of[reason] = now
+            return
+        packet_id = packet.id or self._desk.new_packet_id()
+        # A node that has no number yet can send no refusal: then the report has to say it.
+        is_known = self._desk.mirror.my_node_num is not None
+        self.queue_status(packet_id, 0 if is_known else NO_INTERFACES)
         self._nak(packet_id, error, text)
 
     def _nak(self, packet_id: int, error: int, text: str) -> None:
-        if packet_id:
-            self.fail(packet_id, error)
+        self.fail(packet_id, error)
+        self._notify(text, packet_id)
+
+    def _notify(self, text: str, packet_id: int = 0) -> bool:
+        """Have the app show a sentence, unless it has just shown one; returns whether it does."""
         now = time.monotonic()
-        if now - self._notified_at >= NOTIFICATION_INTERVAL:
-            self._notified_at = now
-            self.reply(replies.client_notification(text, reply_id=packet_id, time=int(time.time())))
+        if now - self._notified_at < NOTIFICATION_INTERVAL:
+            return False
+        self._notified_at = now
+        self.reply(replies.client_notification(text, reply_id=packet_id, time=int(time.time())))
+        return True
 
     def _frames(self, payloads: list[bytes]) -> None:
         for payload in payloads:

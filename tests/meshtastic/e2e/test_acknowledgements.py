@@ -200,6 +200,23 @@ async def test_what_a_new_connection_repeats_is_the_same_packet(stage: Stage) ->
     assert (after.texts(), other.texts()) == ([], ["once"])
 
 
+@pytest.mark.parametrize(("channel", "error"), [(0, 0), (5, 6)])
+async def test_who_repeats_a_packet_hears_what_became_of_it(
+    stage: Stage, channel: int, error: int
+) -> None:
+    """Its first connection may have been lost before that was told."""
+    before = await stage.phone()
+    before.send_text("once", packet_id=4711, channel=channel)
+    assert error in await before.outcome(4711)
+    await before.close()
+    stage.live.remove(before)
+    after = await stage.phone()
+    after.send_text("once", packet_id=4711, channel=channel)
+    assert await after.outcome(4711) == [error]
+    assert len(after.queue_statuses(4711)) == 1
+    assert len(stage.node.packets(PORT.TEXT_MESSAGE_APP)) <= 1
+
+
 async def test_an_id_that_another_packet_has_is_refused_and_not_lost(stage: Stage) -> None:
     """An id that another packet has is refused and not lost."""
     first, second = await stage.phone(), await stage.phone()

@@ -147,6 +147,26 @@ async def test_what_home_assistant_sends_is_shown_to_all(stage: Stage) -> None:
     assert stage.node.texts() == ["from home"]
 
 
+async def test_a_text_of_one_that_has_left_is_shown_to_the_others(stage: Stage) -> None:
+    """A script sends and ends; the others see it, also those of the same machine."""
+    script, beside = await stage.phone(), await stage.phone()
+    elsewhere = await stage.phone(local_host="127.0.0.5")
+    stage.node.refuse()
+    stage.node.drop()
+    await stage.until(lambda: not stage.source.link.is_ready)
+    packet_id = script.send_text("sent and gone")
+    await script.wait_for(lambda: script.queue_statuses(packet_id))
+    await script.close()
+    stage.live.remove(script)
+    await stage.until(lambda: stage.client_count == 2)
+    await stage.node.listen()
+    for phone in (beside, elsewhere):
+        await phone.wait_for(lambda phone=phone: phone.texts() == ["sent and gone"])  # type: ignore[misc]
+        assert await phone.outcome(packet_id) == [0]
+    await stage.settle()
+    assert beside.texts() == elsewhere.texts() == stage.node.texts() == ["sent and gone"]
+
+
 async def test_a_phone_amid_its_handshake_gets_the_echo_behind_it(stage: Stage) -> None:
     """A phone amid its handshake gets the echo behind it."""
     sender, early = await stage.phone(), await stage.connect()

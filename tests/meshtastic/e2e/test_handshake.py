@@ -109,6 +109,21 @@ async def test_only_so_many_early_frames_are_kept_and_texts_longest(stage: Stage
     assert 0 < len(early.packets(PORT.TELEMETRY_APP)) < 64
 
 
+async def test_routine_takes_no_place_of_what_is_worth_more(stage: Stage) -> None:
+    """Routine takes no place of what is worth more."""
+    early = await stage.connect()
+    await stage.phone()
+    peer = stage.node.peer(0).num
+    for number in range(64):
+        await stage.node.send_data(peer, PORT.WAYPOINT_APP, b"\x08" + bytes([number + 1]))
+    await stage.node.send_own_telemetry()
+    await stage.settle()
+    await early.want_config()
+    await early.barrier()
+    assert len(early.packets(PORT.WAYPOINT_APP)) == 64
+    assert early.packets(PORT.TELEMETRY_APP) == []
+
+
 async def test_a_request_without_a_snapshot_is_answered_when_there_is_one(
     open_stage: OpenStage,
 ) -> None:

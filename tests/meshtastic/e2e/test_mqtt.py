@@ -1,6 +1,7 @@
 """One client carries the radio's MQTT traffic."""
 
 from meshtastic.protobuf import mesh_pb2
+import pytest
 
 from tests.clients.meshtastic_phone import MeshtasticPhone
 from tests.meshtastic.e2e.conftest import OpenStage
@@ -53,6 +54,33 @@ async def test_only_the_delegate_brings_what_the_broker_says(open_stage: OpenSta
     assert stage.node.tally["mqtt_accepted"] == 1
     assert first.notifications() == []
     assert stage.source.counters["refused_mqtt_proxy"] == 1
+
+
+async def test_a_refusal_is_told_once_and_not_at_each_word_of_the_broker(
+    open_stage: OpenStage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An app shows each notification to its user, and a broker says much."""
+    package = "custom_components.meshmonitor.meshtastic.virtual_node"
+    monkeypatch.setattr(f"{package}.NOTIFICATION_INTERVAL", 0.0)
+    stage = await _open(open_stage)
+    first, second = await stage.phone(), await stage.phone()
+    _speak(first)
+    await stage.node.wait_for(lambda: stage.node.tally["mqtt_accepted"] == 1)
+    for _ in range(5):
+        _speak(second)
+    await second.barrier()
+    assert stage.source.counters["refused_mqtt_proxy"] == 5
+    assert len(second.notifications()) == 1
+    # Another refusal is another thing to tell.
+    step = mesh_pb2.ToRadio()
+    step.xmodemPacket.seq = 1
+    second.send(step)
+    await second.barrier()
+    assert len(second.notifications()) == 2
+    monkeypatch.setattr(f"{package}.FRAME_NOTIFICATION_INTERVAL", 0.0)
+    _speak(second)
+    await second.barrier()
+    assert len(second.notifications()) == 3
 
 
 async def test_a_client_with_a_broker_is_preferred_to_one_without(open_stage: OpenStage) -> None:
