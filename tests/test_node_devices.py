@@ -92,7 +92,7 @@ async def test_favorites_by_default(hass: HomeAssistant, node: SimulatedNode) ->
     assert favorite == peer_id(favorite_of(node))
     assert device.via_device_id == coordinator.device_id
     assert device.name == favorite_of(node).user.long_name
-    assert device.model == "tbeam"
+    assert device.model == "T-Beam"
     assert device.manufacturer == "Meshtastic"
     assert device.serial_number == favorite
     assert coordinator.devices.shown == {favorite, node_id(node)}
@@ -147,7 +147,7 @@ async def test_new_nodes_appear_and_names_follow(hass: HomeAssistant, node: Simu
     assert devices(hass, entry)[peer_id(peer)].name == peer_id(peer)
     await node.send_node_info(peer.num)
     await wait_until(lambda: devices(hass, entry)[peer_id(peer)].name == "Coffee House")
-    assert devices(hass, entry)[peer_id(peer)].model == "tbeam"
+    assert devices(hass, entry)[peer_id(peer)].model == "T-Beam"
     peer.user.long_name = "Tea House"
     await node.send_node_info(peer.num)
     await wait_until(lambda: devices(hass, entry)[peer_id(peer)].name == "Tea House")
