@@ -100,6 +100,24 @@ async def test_created_when_first_seen(hass: HomeAssistant, node: SimulatedNode)
     assert not is_there(hass, "sensor", unique_id(node, peer, "environment_relative_humidity"))
 
 
+async def test_relay(hass: HomeAssistant, node: SimulatedNode, all_enabled: None) -> None:
+    """Who handed on what was heard of a node is known, also after a restart."""
+    entry = make_entry(node, options=ALL)
+    await set_up(hass, entry)
+    peer = next(peer for peer in node.mesh.peers.values() if peer.route)
+    key = unique_id(node, peer, "relay")
+    await node.send_node_info(peer.num)
+    await wait_until(lambda: is_there(hass, "sensor", key))
+    await hass.async_block_till_done()
+    relay = state_of(hass, "sensor", key).state
+    assert relay.endswith(f"{peer.route[0] & 0xFF:02x}")
+    node.refuse()
+    node.drop()
+    assert await hass.config_entries.async_reload(entry.entry_id)
+    await hass.async_block_till_done()
+    assert state_of(hass, "sensor", key).state == relay
+
+
 async def test_statistics_and_metrics_are_one(
     hass: HomeAssistant, node: SimulatedNode, all_enabled: None
 ) -> None:

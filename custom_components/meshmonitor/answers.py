@@ -63,6 +63,7 @@ def node_data(coordinator: MeshMonitorCoordinator, node: Node) -> dict[str, Any]
         "snr": node.snr,
         "rssi": node.rssi,
         "hops_away": node.hops_away,
+        "relay": node.relay,
         "via_mqtt": node.via_mqtt,
         "position": None if node.position is None else position_data(node.position),
         "telemetry": {kind: telemetry_data(known) for kind, known in node.telemetry.items()},

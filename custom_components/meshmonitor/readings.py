@@ -123,6 +123,14 @@ NODE_SENSORS: Final = (
         exists_fn=lambda node: not node.is_own and node.hops_away is not None,
     ),
     NodeSensorDescription(
+        key="relay",
+        translation_key="relay",
+        entity_category=EntityCategory.DIAGNOSTIC,
+        entity_registry_enabled_default=False,
+        value_fn=lambda node: node.relay,
+        exists_fn=lambda node: node.relay is not None,
+    ),
+    NodeSensorDescription(
         key="role",
         translation_key="role",
         device_class=SensorDeviceClass.ENUM,

@@ -100,6 +100,33 @@ def test_relayed_node_has_no_signal() -> None:
     assert node.snr is node.rssi is None
 
 
+def test_who_handed_a_node_s_packet_on() -> None:
+    """The neighbour whose number ends so; where several do, or none is known, the end alone."""
+    mirror = mirror_of("2.7.26", 2)
+    decoder = Decoder(mirror)
+    relays = [0x0B0000C4, 0x0C0000C4]
+
+    def relay_of(**fields: Any) -> str | None:
+        mirror.live(heard(OTHER, 1, b"x", **fields), NOW)
+        node = decoder.node(OTHER)
+        assert node is not None
+        return node.relay
+
+    assert relay_of() is None
+    relayed = {"hop_limit": 2, "relay_node": 0xC4}
+    assert relay_of(**relayed) == "c4"
+    mirror.live(heard(relays[0], 1, b"x"), NOW)
+    assert relay_of(**relayed) == "!0b0000c4"
+    mirror.live(heard(relays[1], 1, b"x", hop_limit=1, relay_node=0), NOW)
+    assert relay_of(**relayed) == "!0b0000c4", "the other one is far away"
+    mirror.live(heard(relays[1], 1, b"x"), NOW)
+    assert relay_of(**relayed) == "c4"
+    assert relay_of(**relayed, via_mqtt=True) is None
+    assert relay_of(hop_limit=2, relay_node=0) is None
+    assert relay_of(**relayed) == "c4"
+    assert relay_of() is None
+
+
 def test_flags_of_nodes() -> None:
     """As the radio tells them."""
     info = mesh_pb2.NodeInfo(

@@ -71,6 +71,9 @@ class Node:
     rssi: float | None = None
     """Received signal strength in dBm of what was heard from this node directly."""
     hops_away: int | None = None
+    relay: str | None = None
+    """Who handed on what was last heard from this node: its node id, or its end of that where
+    several known nodes end so. None for what came directly, or where the protocol does not say."""
     via_mqtt: bool = False
     is_own: bool = False
     """Whether this is the source's own radio."""

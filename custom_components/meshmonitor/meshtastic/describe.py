@@ -124,6 +124,7 @@ def node(state: MirrorState, record: NodeRecord, now: float = _FAR_FUTURE) -> No
         snr=None if is_own else record.snr,
         rssi=record.rssi if hops == 0 else None,
         hops_away=hops,
+        relay=_relay(state, record),
         via_mqtt=bool(record.number(nodes.VIA_MQTT)),
         is_own=is_own,
         is_favorite=bool(record.number(nodes.IS_FAVORITE)),
@@ -135,6 +136,18 @@ def node(state: MirrorState, record: NodeRecord, now: float = _FAR_FUTURE) -> No
         telemetry=_node_telemetry(record, now),
         status=(text_field(status.payload, _STATUS) or None) if status else None,
     )
+
+
+def _relay(state: MirrorState, record: NodeRecord) -> str | None:
+    """Return who handed on a node's last packet: whom the radio hears itself, if one ends so."""
+    if not record.relay:
+        return None
+    near = [
+        other.num
+        for other in state.ending(record.relay)
+        if other is not record and not other.number(nodes.HOPS_AWAY)
+    ]
+    return names.node_id(near[0]) if len(near) == 1 else f"{record.relay:02x}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -123,6 +123,7 @@ class MirrorState:
             IncompleteError: It does not say who the radio is.
         """
         self.nodes: dict[int, NodeRecord] = {}
+        self._by_end: dict[int, list[NodeRecord]] | None = None
         """All nodes by number, the own one included."""
         self.layout = Layout(redact)
         self.counters = counters
@@ -230,6 +231,18 @@ class MirrorState:
         """Take note that a node's record was changed."""
         self.layout.changed(record)
 
+    def ending(self, end: int) -> list[NodeRecord]:
+        """Return the nodes whose number ends so, as a relay is told on the air.
+
+        Args:
+            end: The last byte of the number.
+        """
+        if self._by_end is None:
+            self._by_end = {}
+            for num, record in self.nodes.items():
+                self._by_end.setdefault(num & 0xFF, []).append(record)
+        return self._by_end.get(end, [])
+
     def add_node(self, record: NodeRecord) -> bool:
         """Take up a new node, in place of the least recently heard one if there are too many.
 
@@ -248,6 +261,7 @@ class MirrorState:
             self.remove_node(min(boring, key=_last_heard).num)
             self.counters["nodes_evicted"] += 1
         self.nodes[record.num] = record
+        self._by_end = None
         self.layout.insert_node(record)
         self._count_nodes()
         return True
@@ -257,6 +271,7 @@ class MirrorState:
         if num == self.my_node_num or num not in self.nodes:
             return False
         self.layout.remove(self.nodes.pop(num))
+        self._by_end = None
         self._count_nodes()
         return True
 

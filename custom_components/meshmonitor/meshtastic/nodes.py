@@ -130,6 +130,7 @@ class NodeRecord:
         "metrics_heard",
         "num",
         "readings",
+        "relay",
         "rssi",
     )
 
@@ -157,6 +158,8 @@ class NodeRecord:
         """What was last told of the node; None once anything about it is new."""
         self.rssi: int | None = None
         """In dBm, of the last packet that was heard from the node itself."""
+        self.relay = 0
+        """The last byte of the number of the node that handed on the last packet; 0 for nobody."""
 
     def _read(self, payload: bytes, info: bytes | None = None) -> None:
         if info is None:
@@ -266,6 +269,7 @@ class NodeRecord:
         if packet.hops is not None:
             self.set_field(HOPS_AWAY, wire.varint_field(HOPS_AWAY, packet.hops))
         self.set_flag(VIA_MQTT, value=packet.via_mqtt)
+        self.relay = packet.relay_node & 0xFF if packet.hops and not packet.via_mqtt else 0
         # Figures of a relayed packet are the last relay's, and only LoRa has a signal strength.
         if packet.is_direct and packet.rx_rssi:
             self.rssi = packet.rx_rssi
