@@ -5,7 +5,6 @@ never overtakes what the radio has to answer, and each is decided when all befor
 """
 
 import asyncio
-from collections import deque
 from collections.abc import Sequence
 from typing import Final, Protocol, override
 
@@ -98,10 +97,11 @@ class Phone(ClientHandler):
         self._decoder = AppStreamDecoder()
         self._unfinished_since: float | None = None
         self._joined_at = desk.inbox.end
-        self._waiting: deque[bytes] = deque()
+        # Short lists, mostly empty ones: an empty deque would hold room for 64.
+        self._waiting: list[bytes] = []
         self._outstanding: bytes | None = None
         self._held: bytes | None = None
-        self._unproven: deque[tuple[int, int]] = deque()
+        self._unproven: list[tuple[int, int]] = []
         self._hold_timer: asyncio.TimerHandle | None = None
 
     @property
@@ -174,7 +174,7 @@ class Phone(ClientHandler):
         held, self._held = self._held, None
         if held is not None:
             self._cancel_hold()
-            self._waiting.appendleft(held)
+            self._waiting.insert(0, held)
             self._work()
 
     def open_inbox(self) -> str:
@@ -195,7 +195,7 @@ class Phone(ClientHandler):
         while self._waiting and self._outstanding is None and self._held is None:
             if not self.client.is_open:
                 return
-            self._carry_out(self._waiting.popleft())
+            self._carry_out(self._waiting.pop(0))
 
     def _carry_out(self, frame: bytes) -> None:
         if not frame:
@@ -252,7 +252,7 @@ class Phone(ClientHandler):
     def _forget_proven(self) -> None:
         acknowledged = self.client.acknowledged
         while self._unproven and self._unproven[0][1] <= acknowledged:
-            self._unproven.popleft()
+            del self._unproven[0]
 
     def _give_back(self) -> None:
         """Take back the messages that have not arrived."""
