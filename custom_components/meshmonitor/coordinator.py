@@ -179,11 +179,12 @@ class MeshMonitorCoordinator:
         self._unsubscribe()
         self._unsubscribe = None
         self.turns.stop()
+        self._store.stop()
         await self._announcer.async_stop()
         self.presence.stop()
         await self.source.stop()
         # Only now is it known what has reached every client.
-        await self._store.async_save(self._snapshot())
+        await self._store.async_save(self._snapshot(self.source.snapshot()))
         self._issues.clear()
 
     async def _async_hass_stops(self, event: Event) -> None:
@@ -295,7 +296,7 @@ class MeshMonitorCoordinator:
         elif isinstance(event, NodeRemoved):
             self.devices.node_removed(event.node_id)
         if isinstance(event, _WORTH_KEEPING):
-            self._store.async_delay_save(self._snapshot)
+            self._store.async_delay_save(self._async_save_soon)
         self._dispatch(event)
         # Afterwards: who is told of a new node's coming may ask for the node's device.
         if isinstance(event, NodeChanged):
@@ -303,9 +304,19 @@ class MeshMonitorCoordinator:
         elif isinstance(event, NodeRemoved):
             self.presence.node_removed(event.node_id)
 
-    def _snapshot(self) -> dict[str, Any]:
+    @callback
+    def _async_save_soon(self) -> None:
+        self.turns.add(self._save())
+
+    def _save(self) -> Iterator[None]:
+        snapshot = self._snapshot((yield from self.source.snapshot_in_pieces()))
+        self.entry.async_create_task(
+            self.hass, self._store.async_save(snapshot), f"{DOMAIN} snapshot"
+        )
+
+    def _snapshot(self, source: dict[str, Any]) -> dict[str, Any]:
         return {
-            "source": self.source.snapshot(),
+            "source": source,
             "messages": self.messages.snapshot(),
             "devices": self.devices.snapshot(),
             "waypoints": self.waypoints.snapshot(),
@@ -317,7 +328,7 @@ class MeshMonitorCoordinator:
             return
         self._was_available = event.status.is_ready
         if self._was_available:
-            self._store.async_delay_save(self._snapshot)
+            self._store.async_delay_save(self._async_save_soon)
             self.devices.look_again()
             self.presence.radio_ready(self.source.node_ids, self.source.node)
         else:

@@ -1,11 +1,13 @@
 """What a source knows, kept over a restart."""
 
 from collections.abc import Callable
+from datetime import datetime
 import logging
 from typing import Any, Final
 
-from homeassistant.core import HomeAssistant, callback
+from homeassistant.core import CALLBACK_TYPE, HassJob, HomeAssistant, callback
 from homeassistant.exceptions import HomeAssistantError
+from homeassistant.helpers.event import async_call_later
 from homeassistant.helpers.storage import Store
 
 from .const import DOMAIN
@@ -22,10 +24,11 @@ class SnapshotStore:
 
     def __init__(self, hass: HomeAssistant, entry_id: str) -> None:
         """Name the file; it is neither read nor written yet."""
+        self._hass = hass
         self._store: Store[dict[str, Any]] = Store(
             hass, VERSION, f"{DOMAIN}.{entry_id}", private=True, atomic_writes=True
         )
-        self._is_due = False
+        self._timer: CALLBACK_TYPE | None = None
 
     async def async_load(self) -> dict[str, Any] | None:
         """Return what was kept; None when there is nothing, or nothing that can be read."""
@@ -39,21 +42,29 @@ class SnapshotStore:
         return None
 
     @callback
-    def async_delay_save(self, snapshot: Callable[[], dict[str, Any]]) -> None:
-        """Write soon; further calls until then change nothing, so that it does happen."""
-        if self._is_due:
+    def async_delay_save(self, save: Callable[[], None]) -> None:
+        """Have it saved soon; further calls until then change nothing, so that it does happen."""
+        if self._timer is not None:
             return
-        self._is_due = True
 
-        def take() -> dict[str, Any]:
-            self._is_due = False
-            return snapshot()
+        @callback
+        def due(_: datetime) -> None:
+            self._timer = None
+            save()
 
-        self._store.async_delay_save(take, SAVE_DELAY)
+        self._timer = async_call_later(
+            self._hass, SAVE_DELAY, HassJob(due, cancel_on_shutdown=True)
+        )
+
+    @callback
+    def stop(self) -> None:
+        """Leave no timer behind."""
+        if self._timer is not None:
+            self._timer()
+            self._timer = None
 
     async def async_save(self, snapshot: dict[str, Any]) -> None:
         """Write now."""
-        self._is_due = False
         await self._store.async_save(snapshot)
 
     async def async_remove(self) -> None:

@@ -1,6 +1,7 @@
 """A mirror over a restart."""
 
 import base64
+import itertools
 import json
 from typing import Any
 
@@ -9,6 +10,8 @@ import pytest
 
 from custom_components.meshmonitor.meshtastic import packets
 from custom_components.meshmonitor.meshtastic.mirror import Mirror
+from custom_components.meshmonitor.meshtastic.mirror_store import dump_in_pieces
+from custom_components.meshmonitor.meshtastic.nodes import LAST_HEARD
 from custom_components.meshmonitor.meshtastic.replay import ReplayKind
 from tests.meshtastic.recorded import (
     NOW,
@@ -69,7 +72,8 @@ def test_all_but_the_private_key_comes_back(version: str) -> None:
     assert restored.state is not None
     for num, record in mirror.state.nodes.items():
         other = restored.state.nodes[num]
-        assert (other.rssi, other.heard_at) == (record.rssi, record.heard_at)
+        assert (other.rssi, other.relay) == (record.rssi, record.relay)
+        assert other.heard_at == record.heard_at
         assert {key: reading.payload for key, reading in other.readings.items()} == {
             key: reading.payload for key, reading in record.readings.items()
         }
@@ -130,6 +134,65 @@ def test_a_thousand_nodes_with_readings() -> None:
     assert sum(bool(record.readings) for record in restored.state.nodes.values()) == 1000
 
 
+def test_in_pieces_amid_traffic() -> None:
+    """Nodes come, go and send while it is taken: those that were there at first are in it."""
+    mirror = captured(many_nodes(20))
+    state = mirror.state
+    assert state is not None
+    known = set(state.nodes)
+    pieces = dump_in_pieces(state)
+    taken = None
+    for number in itertools.count():
+        try:
+            next(pieces)
+        except StopIteration as end:
+            taken = end.value
+            break
+        mirror.live(heard(0x2000_0000 + number % 20, packets.TEXT_MESSAGE, b"hello"), NOW)
+        mirror.live(heard(0x3000_0000 + number, packets.TEXT_MESSAGE, b"here I am"), NOW)
+        state.remove_node(0x2000_0000 + 2 * number)
+    assert set(state.nodes) != known
+    restored = Mirror()
+    restored.restore(json.loads(json.dumps(taken)))
+    assert restored.state is not None
+    assert set(restored.state.nodes) == known
+    assert restored.state.nodes[0x2000_0001].heard_at > 0
+
+
+def test_when_metrics_were_heard() -> None:
+    """Device metrics are as old as the radio told them, whatever was heard of the node since."""
+    told = int(NOW) - 1000
+    info = mesh_pb2.NodeInfo(num=0x2000_0000, last_heard=told)
+    info.device_metrics.battery_level = 50
+    mirror = captured(many_nodes(1))
+    mirror.live(mesh_pb2.FromRadio(node_info=info).SerializeToString(), NOW)
+    assert mirror.state is not None
+    record = mirror.state.nodes[info.num]
+    assert record.metrics_heard == told
+    # The radio tells the same of it again, and something new.
+    info.last_heard += 10
+    mirror.live(mesh_pb2.FromRadio(node_info=info).SerializeToString(), NOW)
+    assert record.metrics_heard == told
+    info.device_metrics.battery_level = 49
+    mirror.live(mesh_pb2.FromRadio(node_info=info).SerializeToString(), NOW)
+    assert record.metrics_heard == told + 10
+    told += 10
+    mirror.live(heard(record.num, packets.TEXT_MESSAGE, b"hello"), NOW)
+    assert record.number(LAST_HEARD) > told
+    for kept in (mirror, over_a_restart(mirror)):
+        assert kept.state is not None
+        assert kept.state.nodes[record.num].metrics_heard == told
+    # A snapshot of the first kind has no such time: then it is when the node was last heard.
+    snapshot: Any = mirror.snapshot()
+    for node in snapshot["nodes"]:
+        del node[4:]
+    restored = Mirror()
+    restored.restore(snapshot)
+    assert restored.state is not None
+    later = restored.state.nodes[record.num]
+    assert later.metrics_heard == later.number(LAST_HEARD)
+
+
 def encoded(data: bytes) -> str:
     """Return bytes as a snapshot holds them."""
     return base64.b64encode(data).decode()
@@ -157,6 +220,8 @@ MISSING = object()
         (("nodes", 0, 1), "strong"),
         (("nodes", 0, 2), -1),
         (("nodes", 0, 3), MISSING),
+        (("nodes", 0, 4), -1),
+        (("nodes", 0, 4), "then"),
         ((*ANY_READING, 7), MISSING),
         ((*ANY_READING, 0), 1),
         ((*ANY_READING, 2), encoded(b"\x0a")),

@@ -5,7 +5,7 @@ this interface and nothing behind it; a new radio protocol is a new implementati
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, ClassVar
@@ -403,6 +403,11 @@ class MeshSource(ABC):
     @abstractmethod
     def snapshot(self) -> dict[str, Any]:
         """Return what is worth keeping over a restart, ready for JSON; without private keys."""
+
+    def snapshot_in_pieces(self) -> Generator[None, None, dict[str, Any]]:
+        """Return what `snapshot` returns. At each yield anything may happen."""
+        yield
+        return self.snapshot()
 
     @abstractmethod
     def restore(self, snapshot: Mapping[str, Any]) -> None:

@@ -2,12 +2,12 @@
 
 import binascii
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
 from typing import Any, Final
 
 from . import packets, wire
 from .mirror_state import MirrorState, read_captured
-from .nodes import KEPT, Reading
+from .nodes import KEPT, NodeRecord, Reading
 from .redaction import without_private_key
 
 VERSION: Final = 1
@@ -21,34 +21,56 @@ def dump(state: MirrorState | None) -> dict[str, object]:
     Args:
         state: What to keep; None gives an empty mapping.
     """
+    pieces = dump_in_pieces(state)
+    while True:
+        try:
+            next(pieces)
+        except StopIteration as end:
+            found: dict[str, object] = end.value
+            return found
+
+
+def dump_in_pieces(state: MirrorState | None) -> Generator[None, None, dict[str, object]]:
+    """Return what `dump` returns.
+
+    At each yield the state may change. Those nodes are kept that were there at first, each as
+    it was before or after that.
+    """
     if state is None:
         return {}
-    return {
-        "version": VERSION,
-        "frames": [_text(without_private_key(item.payload)) for item in state.layout],
-        "nodes": [
+    frames: list[str] = []
+    nodes: list[object] = []
+    items, records = tuple(state.layout), tuple(state.nodes.values())
+    for item in items:
+        frames.append(_text(without_private_key(item.payload)))
+        yield
+    for record in records:
+        if record.readings or record.heard_at:
+            nodes.append(_node(record))
+            yield
+    return {"version": VERSION, "frames": frames, "nodes": nodes}
+
+
+def _node(record: NodeRecord) -> list[object]:
+    return [
+        record.num,
+        record.rssi,
+        record.heard_at,
+        [
             [
-                num,
-                record.rssi,
-                record.heard_at,
-                [
-                    [
-                        *key,
-                        _text(reading.payload),
-                        reading.time,
-                        reading.arrived,
-                        reading.snr,
-                        reading.hops,
-                        None if reading.frame is None else _text(reading.frame),
-                    ]
-                    for key, reading in record.readings.items()
-                ],
-                record.metrics_heard,
+                *key,
+                _text(reading.payload),
+                reading.time,
+                reading.arrived,
+                reading.snr,
+                reading.hops,
+                None if reading.frame is None else _text(reading.frame),
             ]
-            for num, record in state.nodes.items()
-            if record.readings or record.heard_at
+            for key, reading in record.readings.items()
         ],
-    }
+        record.metrics_heard,
+        record.relay,
+    ]
 
 
 def load(
@@ -89,13 +111,15 @@ def _load(
         redact(frame)
     captured = [read_captured(frame) for frame in frames]
     state = MirrorState(captured, redact, max_nodes, counters)
-    for num, rssi, heard_at, readings, *metrics_heard in snapshot["nodes"]:
+    for num, rssi, heard_at, readings, *later in snapshot["nodes"]:
         record = state.nodes[int(num)]
         record.rssi = None if rssi is None else int(rssi)
         record.heard_at = _time(heard_at)
-        # The first snapshots did not have it.
-        if metrics_heard:
-            record.metrics_heard = int(_time(metrics_heard[0]))
+        # The first snapshots did not have these.
+        if later:
+            record.metrics_heard = int(_time(later[0]))
+        if later[1:]:
+            record.relay = int(later[1]) & 0xFF
         for portnum, variant, *reading in readings:
             key = int(portnum), int(variant)
             if key not in KEPT:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Generator, Mapping, Sequence
 from dataclasses import replace
 import time
 from typing import Any, Final, override
@@ -32,7 +32,7 @@ from ..mesh.source import (
 )
 from ..mesh.transport import Endpoint
 from ..mesh.virtual_node import VirtualNode, VirtualNodeOptions
-from . import names, packets, replies
+from . import mirror_store, names, packets, replies
 from .composer import MAX_TEXT_BYTES, SUPPORTED_REQUESTS, Composer
 from .decode import Decoder
 from .intake import Intake
@@ -243,6 +243,11 @@ class MeshtasticSource(MeshSource):
             "mirror": self._mirror.snapshot(),
             "messages": self._switchboard.messages.snapshot(),
         }
+
+    @override
+    def snapshot_in_pieces(self) -> Generator[None, None, dict[str, Any]]:
+        mirror = yield from mirror_store.dump_in_pieces(self._mirror.state)
+        return {"mirror": mirror, "messages": self._switchboard.messages.snapshot()}
 
     @override
     def restore(self, snapshot: Mapping[str, Any]) -> None:
