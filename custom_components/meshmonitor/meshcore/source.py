@@ -334,7 +334,6 @@ class MeshCoreSource(MeshSource):
     def settled(self) -> None:
         """Nothing more follows from what the radio has said so far: let the apps have it."""
         self._switchboard.tell()
-        self._virtual_node.flush()
 
     def _tick(self) -> None:
         self._ticker = asyncio.get_running_loop().call_later(_TICK, self._tick)
