@@ -257,8 +257,12 @@ class Radio:
         if code == Push.MSG_WAITING:
             self._collect()
             return
-        reads = self._mirror.heard(push.frame)
-        self._reader.add(reads)
+        try:
+            self._reader.add(self._mirror.heard(push.frame))
+        except FrameError:
+            # It names nobody, so there is nothing to tell of it.
+            self.malformed_frames += 1
+            return
         if code in (Push.ADVERT, Push.PATH_UPDATED) and len(push.frame) >= 33:
             # Clients answer it by asking for the contact, so it is read before they are told.
             self._held_pushes.setdefault(push.frame[1:33], []).append(push)

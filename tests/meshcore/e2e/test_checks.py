@@ -326,3 +326,35 @@ async def test_what_comes_in_one_go_keeps_its_order(
     assert asker.frames[begun[0] :] == frames
     own = (answer, confirmed)
     assert other.frames[begun[1] :] == [frame for frame in frames if frame not in own]
+
+
+@pytest.mark.parametrize("code", [0x84, 0x8E, 0x90, 0x91, 0xC0, 0xFE, 0xFF])
+async def test_what_concerns_nobody_in_particular_concerns_everyone(
+    stage: Stage, radio: SimulatedCompanion, code: int
+) -> None:
+    """Raw data, control data, a full table, and pushes that nobody knows yet: as they came."""
+    apps = [await stage.app(name=f"app {number}") for number in range(3)]
+    push = bytes([code]) + b"whatever it says"
+    radio.inject(push)
+    for app in apps:
+        assert await app.push(code) == push
+    assert (await apps[0].ask(b"\x2b"))[0] == 23
+    assert {app.count(code) for app in apps} == {1}
+
+
+@pytest.mark.parametrize("code", [0x80, 0x81, 0x82, 0x85, 0x87, 0x89, 0x8A, 0x8B, 0x8C, 0x8D, 0x8F])
+async def test_a_push_that_breaks_off_harms_nobody(
+    stage: Stage, radio: SimulatedCompanion, code: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A radio that says less than it should is still served, and so are its apps."""
+    app = await stage.app()
+    for size in (0, 1, 7):
+        radio.inject(bytes([code]) + bytes(size))
+        assert (await app.ask(b"\x2b"))[0] == 23
+    radio.mesh.say("Bravo", "after")
+    await app.push(0x83)
+    assert [frame[16:] for frame in await app.drain()] == [b"after"]
+    assert stage.source.link.sessions == 1
+    assert not [record for record in caplog.records if record.exc_info]
+    unnamed = code in {0x80, 0x81, 0x8A, 0x8F}
+    assert stage.source.counters["malformed_frames"] == (3 if unnamed else 0)
