@@ -4,7 +4,7 @@ import asyncio
 import re
 import socket
 
-from playwright.async_api import expect
+from playwright.async_api import TimeoutError as PlaywrightTimeoutError, expect
 import pytest
 
 from scripts.home_assistant import HomeAssistant
@@ -94,8 +94,14 @@ async def share_with_a_phone(screen: Screen, virtual_node_port: int) -> None:
 
 async def look_at_the_map(screen: Screen, node: SimulatedNode) -> None:
     """See nodes where they said that they are."""
+    devices = screen.page.get_by_role("tab", name="Devices")
     await screen.open("/map")
-    await screen.page.get_by_role("tab", name="Devices").click()
+    try:
+        await devices.wait_for(timeout=PATIENCE / 3)
+    except PlaywrightTimeoutError:
+        # The page that comes before Home Assistant has told its states has no list beside the map.
+        await screen.open("/map")
+    await devices.click()
     name = node.peer(0).user.long_name
     await expect(screen.page.get_by_role("button", name=name, exact=True)).to_be_visible()
     await expect(screen.page.get_by_role("tabpanel").get_by_text(name)).to_be_visible()

@@ -338,6 +338,7 @@ def test_own_readings_answer_while_they_are_fresh() -> None:
     position = mesh_pb2.Position(latitude_i=1, longitude_i=2).SerializeToString()
     mirror.live(heard(OWN, packets.POSITION, position), NOW)
     assert mirror.recent_position(NOW, 60) == position
+    assert mirror.own_position() == position
 
 
 def test_admin_answers_of_the_radio_are_learned() -> None:

@@ -157,7 +157,8 @@ def test_position_to_another_node(view: RecordedView) -> None:
 
 
 def test_position_of_the_radio_is_asked_for(view: RecordedView) -> None:
-    """A question for the radio's position is answered while the answer is fresh."""
+    """A question for the radio's position is answered: fully while that is fresh."""
+    kept = mesh_pb2.Position(latitude_i=8).SerializeToString()
     answer = mesh_pb2.Position(latitude_i=7).SerializeToString()
     for latitude, rights in ((0, LENDER), (0, OTHER), (1, OTHER)):
         frame = client_frame.parse(position(latitude=latitude, to=view.own, want_response=True))
@@ -166,7 +167,13 @@ def test_position_of_the_radio_is_asked_for(view: RecordedView) -> None:
         assert isinstance(decision, Answer)
         assert (decision.portnum, decision.payload) == (PORT.POSITION_APP, answer)
         view.position = (NOW - FRESH_POSITION - 1, answer)
-        assert isinstance(decide(frame, view, rights, NOW), Swallow)
+        view.kept_position = kept
+        decision = decide(frame, view, rights, NOW)
+        assert isinstance(decision, Answer)
+        assert decision.payload == kept
+        for nothing in (None, b""):
+            view.kept_position = nothing
+            assert isinstance(decide(frame, view, rights, NOW), Swallow)
 
 
 def test_telemetry_of_the_radio_is_asked_for(view: RecordedView) -> None:

@@ -26,6 +26,7 @@ class RecordedView:
         self.telemetry: dict[int, tuple[float, bytes]] = {}
         """Payload and time of arrival by variant."""
         self.position: tuple[float, bytes] | None = None
+        self.kept_position: bytes | None = None
         self.managed = False
         self.is_restored = False
 
@@ -102,6 +103,10 @@ class RecordedView:
         """Return the position if it is young enough."""
         at, payload = self.position or (float("-inf"), b"")
         return payload if now - at <= max_age else None
+
+    def own_position(self) -> bytes | None:
+        """Return what the radio keeps of its position."""
+        return self.kept_position
 
     def is_managed(self) -> bool:
         """Return whether other nodes administer the radio."""

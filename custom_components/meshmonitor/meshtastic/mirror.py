@@ -8,7 +8,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Final
 
-from . import mirror_admin, mirror_live, mirror_store, packets, wire
+from . import mirror_admin, mirror_live, mirror_store, nodes, packets, wire
 from .admin import AdminQuery
 from .framing import encode
 from .mirror_live import REPLAYED
@@ -346,6 +346,10 @@ class Mirror:
     def recent_position(self, now: float, max_age: float) -> bytes | None:
         """Return the own node's newest ``Position``, if young enough."""
         return self._recent((packets.POSITION, 0), now, max_age)
+
+    def own_position(self) -> bytes | None:
+        """Return the ``Position`` that the own node was last known to have; it tells its time."""
+        return self._state.own.message(nodes.POSITION) if self._state else None
 
     def _recent(self, key: ReadingKey, now: float, max_age: float) -> bytes | None:
         reading = self._state.own.readings.get(key) if self._state else None

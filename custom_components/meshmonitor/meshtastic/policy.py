@@ -50,7 +50,8 @@ FRESH_TELEMETRY: Final = 300.0
 FRESH_LOCAL_STATS: Final = 960.0
 """Seconds; the node reports these to its client each 15 minutes."""
 FRESH_POSITION: Final = 300.0
-"""Seconds for which the own node's position answers a request."""
+"""Seconds for which all that the own node said of its position answers a request; later it is what
+the radio keeps of one."""
 _LOCAL_STATS: Final = 6
 _TELEMETRY_VARIANTS: Final = range(2, 64)
 
@@ -98,6 +99,9 @@ class MirrorView(redaction.ConfigView, Protocol):
 
     def recent_position(self, now: float, max_age: float) -> bytes | None:
         """Return the own node's newest ``Position``, if young enough."""
+
+    def own_position(self) -> bytes | None:
+        """Return the ``Position`` that the own node was last known to have; it tells its time."""
 
     def is_managed(self) -> bool:
         """Return whether the radio takes administration from other nodes only."""
@@ -342,8 +346,9 @@ def _decide_position(
     if not local:
         return _refuse(packet, RefusalReason.POSITION_NOT_ALLOWED)
     if packet.want_response:
-        payload = mirror.recent_position(now, FRESH_POSITION)
-        if payload is not None:
+        # The radio would answer at any time. It is not asked: it would take the question for news.
+        payload = mirror.recent_position(now, FRESH_POSITION) or mirror.own_position()
+        if payload:
             return Answer(packet, packets.POSITION, payload)
     return _swallow(packet, "position")
 
