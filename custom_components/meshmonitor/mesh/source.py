@@ -326,9 +326,9 @@ class MeshSource(ABC):
     def max_text_bytes(self) -> int:
         """How many bytes of UTF-8 a text may have."""
 
-    @abstractmethod
     async def apply_virtual_node(self, options: VirtualNodeOptions) -> None:
         """Bring the virtual node to these options without touching the link."""
+        await self.virtual_node.apply(options)
 
     @abstractmethod
     async def send_text(self, outgoing: OutgoingText) -> Message:

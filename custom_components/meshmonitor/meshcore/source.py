@@ -23,7 +23,7 @@ from ..mesh.source import (
     VirtualNodeChanged,
 )
 from ..mesh.transport import Endpoint
-from ..mesh.virtual_node import VirtualNode, VirtualNodeOptions
+from ..mesh.virtual_node import VirtualNode
 from . import decode
 from .codes import Cmd, Push, Resp
 from .commander import Job
@@ -170,10 +170,6 @@ class MeshCoreSource(MeshSource):
         # On a channel the sender's name is a part of the text.
         name = "" if self._mirror.info is None else self._mirror.info.name
         return MAX_TEXT - len(name.encode()) - 2
-
-    @override
-    async def apply_virtual_node(self, options: VirtualNodeOptions) -> None:
-        await self._virtual_node.apply(options)
 
     @override
     async def send_text(self, outgoing: OutgoingText) -> Message:

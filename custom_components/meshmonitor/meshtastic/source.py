@@ -31,7 +31,7 @@ from ..mesh.source import (
     VirtualNodeChanged,
 )
 from ..mesh.transport import Endpoint
-from ..mesh.virtual_node import VirtualNode, VirtualNodeOptions
+from ..mesh.virtual_node import VirtualNode
 from . import mirror_store, names, packets, replies
 from .composer import MAX_TEXT_BYTES, SUPPORTED_REQUESTS, Composer
 from .decode import Decoder
@@ -177,10 +177,6 @@ class MeshtasticSource(MeshSource):
     @override
     def max_text_bytes(self) -> int:
         return MAX_TEXT_BYTES
-
-    @override
-    async def apply_virtual_node(self, options: VirtualNodeOptions) -> None:
-        await self._virtual_node.apply(options)
 
     @override
     async def send_text(self, outgoing: OutgoingText) -> Message:
