@@ -199,7 +199,8 @@ def encoded(data: bytes) -> str:
 
 
 ANY_READING = ("nodes", 1, 3, 0)
-MISSING = object()
+MISSING = "missing"
+"""In place of a value: there is none."""
 
 
 @pytest.mark.parametrize(
