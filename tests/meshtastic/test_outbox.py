@@ -1,7 +1,6 @@
 """One way out: what becomes of packets from their submission to the mesh's last word."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from itertools import pairwise
 from typing import Final
 
@@ -26,24 +25,12 @@ from custom_components.meshmonitor.meshtastic.pacing import (
     WINDOW_MARGIN,
 )
 from tests.meshtastic.receiver import Radio
-from tests.virtual_time import virtual_time
 
 QUEUED: Final = DeliveryState.QUEUED
 SENT: Final = DeliveryState.SENT
 RELAYED: Final = DeliveryState.RELAYED
 DELIVERED: Final = DeliveryState.DELIVERED
 FAILED: Final = DeliveryState.FAILED
-
-
-@pytest.fixture
-async def radio() -> AsyncIterator[Radio]:
-    """Return a radio that has been read, at the end of an outbox, where time jumps."""
-    with virtual_time() as clock:
-        made = Radio(clock)
-        made.outbox.open()
-        yield made
-        made.outbox.stop()
-        assert len(made.outbox) == 0
 
 
 async def test_packet_is_sent_and_taken(radio: Radio) -> None:

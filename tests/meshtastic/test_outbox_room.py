@@ -1,7 +1,6 @@
 """What gives way in the outbox: for who has less waiting, and for what is newer."""
 
 import asyncio
-from collections.abc import AsyncIterator
 
 from meshtastic.protobuf import mesh_pb2
 import pytest
@@ -11,20 +10,8 @@ from custom_components.meshmonitor.meshtastic.decision import RoutingError
 from custom_components.meshmonitor.meshtastic.outbox import Admission
 from custom_components.meshmonitor.meshtastic.pacing import PORT
 from tests.meshtastic.receiver import Radio
-from tests.virtual_time import virtual_time
 
 FAILED = DeliveryState.FAILED
-
-
-@pytest.fixture
-async def radio() -> AsyncIterator[Radio]:
-    """Return a radio that has been read, at the end of an outbox, where time jumps."""
-    with virtual_time() as clock:
-        made = Radio(clock)
-        made.outbox.open()
-        yield made
-        made.outbox.stop()
-        assert len(made.outbox) == 0
 
 
 async def test_nobody_is_kept_out(radio: Radio) -> None:
