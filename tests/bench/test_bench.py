@@ -20,6 +20,9 @@ from tests.simulators.meshtastic_node import SimulatedNode
 PROJECT: Final = Path(__file__).resolve().parent.parent.parent
 SUBJECTS: Final = {"ours", "bare"}
 
+# A run of the bench takes half a minute where it has two cores for itself.
+pytestmark = pytest.mark.timeout(480)
+
 
 async def bench(tmp_path: Path, *options: str) -> dict[str, Any]:
     """Run the short form as a person would, and return what it wrote."""
