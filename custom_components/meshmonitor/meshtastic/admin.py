@@ -127,6 +127,15 @@ _TABLE: Final = (
 VARIANTS: Final = {row.tag: row for row in _TABLE}
 """Every known member of ``payload_variant`` by its field number."""
 
+ONCE: Final = frozenset(
+    {row.tag for row in _TABLE if row.admin_class is _DANGEROUS}
+    | {
+        49,  # toggle_muted_node
+        65,  # commit_edit_settings, for which the node restarts
+    }
+)
+"""What does something else when it is carried out twice."""
+
 _KNOWN: Final = {row.tag: row.wire_type for row in _TABLE} | {SESSION_PASSKEY: wire.BYTES}
 _SIGNED: Final = frozenset({94, 95, 97, 98, 99})
 

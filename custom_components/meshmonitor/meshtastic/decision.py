@@ -183,6 +183,8 @@ class Forward:
     packet: ClientPacket
     mutates: bool = False
     """It changes what the mirror holds of the radio: follow, and tell the other clients."""
+    repeatable: bool = True
+    """The radio may be told once more where it is not known whether it has taken it."""
     lends_position: bool = False
     """It sets the radio's own position from this client's."""
 

@@ -234,10 +234,10 @@ def _decide_admin(
         return _refuse(packet, RefusalReason.DESTRUCTIVE_NOT_ALLOWED)
     if not local:
         return Forward(packet)
-    return _change(packet, mirror)
+    return _change(packet, command, mirror)
 
 
-def _change(packet: ClientPacket, mirror: MirrorView) -> Decision:
+def _change(packet: ClientPacket, command: AdminCommand, mirror: MirrorView) -> Decision:
     """Let an allowed command change the own node, with what its sender was not shown put back."""
     if mirror.is_managed():
         return _refuse(packet, RefusalReason.MANAGED)
@@ -247,7 +247,7 @@ def _change(packet: ClientPacket, mirror: MirrorView) -> Decision:
         return _refuse(packet, RefusalReason.NOT_READY)
     if payload != packet.payload:
         packet = with_payload(packet, payload)
-    return Forward(packet, mutates=True)
+    return Forward(packet, mutates=True, repeatable=command.tag not in admin.ONCE)
 
 
 _CONTACT_REFUSALS: Final = {
