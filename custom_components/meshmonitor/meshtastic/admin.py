@@ -64,6 +64,10 @@ GET_UI_CONFIG: Final = 44
 ADD_CONTACT: Final = 66
 SESSION_PASSKEY: Final = 101
 
+DEVICE_CONFIG: Final = 1
+"""The member of ``Config`` that says what kind of node it is, and in which time zone."""
+_TIME_ZONE: Final = 11
+
 _TABLE: Final = (
     Variant(GET_CHANNEL, "get_channel_request", _READ, _INT, 2),
     Variant(2, "get_channel_response", _RESPONSE, _BYTES),
@@ -174,6 +178,44 @@ class AdminCommand:
     def query(self) -> AdminQuery:
         """What a `READ` asks for."""
         return AdminQuery(self.tag, self.number if self.tag in _WITH_ARGUMENT else 0)
+
+
+def sets_time_zone_alone(config: bytes, present: bytes | None) -> bool:
+    """Return whether a ``Config`` only adds a time zone to that of a node that has none.
+
+    Apple's app does so by itself whenever it reads such a configuration.
+
+    Args:
+        config: What a client would set. Any bytes will do; nothing is raised.
+        present: The node's ``Config`` with its ``DeviceConfig``; None where it is not known.
+    """
+    if present is None:
+        return False
+    try:
+        new, old = _device_config(config), _device_config(present)
+    except wire.WireError:
+        return False
+    return (
+        _TIME_ZONE in new
+        and _TIME_ZONE not in old
+        and ({number: value for number, value in new.items() if number != _TIME_ZONE} == old)
+    )
+
+
+def _device_config(config: bytes) -> dict[int, bytes | int]:
+    """Return the fields of a ``DeviceConfig`` that say something.
+
+    Raises:
+        wire.WireError: It is malformed.
+    """
+    device = wire.value_bytes(config, wire.last(wire.scan(config), DEVICE_CONFIG))
+    values = {
+        field.number: wire.value_bytes(device, field)
+        if field.wire_type == wire.BYTES
+        else field.number_value
+        for field in wire.scan(device)
+    }
+    return {number: value for number, value in values.items() if value}
 
 
 def parse(payload: bytes) -> AdminCommand:

@@ -229,12 +229,23 @@ def _decide_admin(
         if contact is Contact.KNOWN and local:
             return _swallow(packet, "add_contact")
     if not rights.admin:
-        return _refuse(packet, RefusalReason.ADMIN_NOT_ALLOWED)
+        return _refuse(packet, _why_not(command, mirror) if local else _NOT_ALLOWED)
     if row.admin_class is AdminClass.DANGEROUS and not rights.destructive:
         return _refuse(packet, RefusalReason.DESTRUCTIVE_NOT_ALLOWED)
     if not local:
         return Forward(packet)
     return _change(packet, command, mirror)
+
+
+def _why_not(command: AdminCommand, mirror: MirrorView) -> RefusalReason:
+    """Tell what a user asked for from what apps do by themselves, and nobody knows of."""
+    if command.tag == admin.ADD_CONTACT:
+        return RefusalReason.CONTACT_NOT_ALLOWED
+    if command.tag == admin.SET_CONFIG and admin.sets_time_zone_alone(
+        command.body, mirror.config(admin.DEVICE_CONFIG)
+    ):
+        return RefusalReason.TIME_ZONE
+    return _NOT_ALLOWED
 
 
 def _change(packet: ClientPacket, command: AdminCommand, mirror: MirrorView) -> Decision:
@@ -250,6 +261,7 @@ def _change(packet: ClientPacket, command: AdminCommand, mirror: MirrorView) -> 
     return Forward(packet, mutates=True, repeatable=command.tag not in admin.ONCE)
 
 
+_NOT_ALLOWED: Final = RefusalReason.ADMIN_NOT_ALLOWED
 _CONTACT_REFUSALS: Final = {
     Contact.MALFORMED: RefusalReason.MALFORMED,
     Contact.CONFLICTING: RefusalReason.CONTACT_CONFLICT,

@@ -77,7 +77,7 @@ async def test_a_refusal_is_told_once_and_not_at_each_word_of_the_broker(
     second.send(step)
     await second.barrier()
     assert len(second.notifications()) == 2
-    monkeypatch.setattr(f"{package}.FRAME_NOTIFICATION_INTERVAL", 0.0)
+    monkeypatch.setattr(f"{package}.SELDOM_NOTIFICATION_INTERVAL", 0.0)
     _speak(second)
     await second.barrier()
     assert len(second.notifications()) == 3
