@@ -61,6 +61,8 @@ SET_CONFIG: Final = 34
 SET_MODULE_CONFIG: Final = 35
 SET_TIME_ONLY: Final = 43
 GET_UI_CONFIG: Final = 44
+GET_UI_CONFIG_RESPONSE: Final = 45
+STORE_UI_CONFIG: Final = 46
 ADD_CONTACT: Final = 66
 SESSION_PASSKEY: Final = 101
 
@@ -107,9 +109,9 @@ _TABLE: Final = (
     Variant(41, "set_fixed_position", _MUTATING, _BYTES),
     Variant(42, "remove_fixed_position", _MUTATING, _INT),
     Variant(SET_TIME_ONLY, "set_time_only", _BENIGN, wire.FIXED32),
-    Variant(GET_UI_CONFIG, "get_ui_config_request", _READ, _INT, 45),
-    Variant(45, "get_ui_config_response", _RESPONSE, _BYTES),
-    Variant(46, "store_ui_config", _MUTATING, _BYTES),
+    Variant(GET_UI_CONFIG, "get_ui_config_request", _READ, _INT, GET_UI_CONFIG_RESPONSE),
+    Variant(GET_UI_CONFIG_RESPONSE, "get_ui_config_response", _RESPONSE, _BYTES),
+    Variant(STORE_UI_CONFIG, "store_ui_config", _MUTATING, _BYTES),
     Variant(47, "set_ignored_node", _MUTATING, _INT),
     Variant(48, "remove_ignored_node", _MUTATING, _INT),
     Variant(49, "toggle_muted_node", _MUTATING, _INT),

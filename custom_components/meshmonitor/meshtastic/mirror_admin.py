@@ -25,7 +25,6 @@ _SET_FAVORITE: Final = 39
 _REMOVE_FAVORITE: Final = 40
 _SET_FIXED_POSITION: Final = 41
 _REMOVE_FIXED_POSITION: Final = 42
-_STORE_UI_CONFIG: Final = 46
 _SET_IGNORED: Final = 47
 _REMOVE_IGNORED: Final = 48
 _TOGGLE_MUTED: Final = 49
@@ -58,7 +57,7 @@ _ANSWERS: Final = {
     admin.GET_CONFIG_RESPONSE: packets.CONFIG,
     admin.GET_MODULE_CONFIG_RESPONSE: packets.MODULE_CONFIG,
     13: packets.METADATA,
-    45: packets.UI_CONFIG,
+    admin.GET_UI_CONFIG_RESPONSE: packets.UI_CONFIG,
 }
 _OWNER_ANSWER: Final = 4
 
@@ -147,7 +146,7 @@ def _apply(state: MirrorState, command: admin.AdminCommand) -> MirrorChange:
         return _set_config(state, body)
     if tag == admin.SET_MODULE_CONFIG:
         return _set_module_config(state, body)
-    if tag == _STORE_UI_CONFIG:
+    if tag == admin.STORE_UI_CONFIG:
         return _CONFIG_CHANGED if state.set_message((packets.UI_CONFIG, 0), body) else NO_CHANGE
     if tag == _NODEDB_RESET:
         return _reset_nodes(state, keep_favorites=bool(command.number))

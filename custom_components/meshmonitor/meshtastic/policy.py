@@ -82,9 +82,6 @@ class MirrorView(redaction.ConfigView, Protocol):
     def metadata(self) -> bytes | None:
         """Return the radio's ``DeviceMetadata``."""
 
-    def ui_config(self) -> bytes | None:
-        """Return the radio's ``DeviceUIConfig``."""
-
     def admin_answer(self, query: AdminQuery) -> bytes | None:
         """Return the ``AdminMessage`` with which the radio once answered this query."""
 

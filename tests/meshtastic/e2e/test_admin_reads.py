@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from meshtastic.protobuf import admin_pb2, mesh_pb2
+from meshtastic.protobuf import admin_pb2, device_ui_pb2, mesh_pb2
 import pytest
 
 from custom_components.meshmonitor.mesh.model import LinkState
@@ -25,6 +25,12 @@ def _offline(stage: Stage) -> None:
     """Take the radio away for good."""
     stage.node.refuse()
     stage.node.drop()
+
+
+def _without_pin(stage: Stage) -> device_ui_pb2.DeviceUIConfig:
+    ui = device_ui_pb2.DeviceUIConfig.FromString(stage.node.state.ui.SerializeToString())
+    ui.ClearField("pin_code")
+    return ui
 
 
 READS: list[tuple[admin_pb2.AdminMessage, Callable[[Stage], object], str]] = [
@@ -52,7 +58,7 @@ READS: list[tuple[admin_pb2.AdminMessage, Callable[[Stage], object], str]] = [
         lambda s: s.node.state.metadata,
         "get_device_metadata_response",
     ),
-    (ADMIN(get_ui_config_request=True), lambda s: s.node.state.ui, "get_ui_config_response"),
+    (ADMIN(get_ui_config_request=True), _without_pin, "get_ui_config_response"),
 ]
 
 
