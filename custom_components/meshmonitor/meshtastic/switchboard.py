@@ -82,6 +82,7 @@ class Switchboard(Desk):
         self._lent_at = float("-inf")
         self._delegate: str | None = None
         self._mqtt_speakers: set[str] = set()
+        self._apps: set[str] = set()
         self._xmodem_user: str | None = None
         self._fetches = Fetches(mirror, outbox, self.new_packet_id)
         self._resync_timer: asyncio.TimerHandle | None = None
@@ -128,16 +129,16 @@ class Switchboard(Desk):
         return ClientRights(
             admin=is_admin,
             destructive=is_admin and options.allow_destructive_commands,
-            mqtt_delegate=self._mqtt_delegate() == phone.name,
+            mqtt_delegate=self._delegate == phone.name,
             position=self._may_lend_position(phone),
             secrets=not options.hide_secrets,
         )
 
     @override
     def offers_mqtt(self, phone: Phone) -> None:
-        self._mqtt_speakers.add(phone.name)
-        if self._delegate not in self._mqtt_speakers:
-            self._delegate = phone.name
+        if phone.is_live and phone.name not in self._mqtt_speakers:
+            self._mqtt_speakers.add(phone.name)
+            self._choose_delegate()
 
     @override
     def new_packet_id(self) -> int:
@@ -205,6 +206,9 @@ class Switchboard(Desk):
 
     @override
     def handshake_complete(self, phone: Phone, kind: ReplayKind) -> None:
+        if kind is not ReplayKind.FULL:
+            self._apps.add(phone.name)
+        self._choose_delegate()
         if self._lockdown is not None and kind is not ReplayKind.CONFIG:
             phone.reply(self._lockdown)
 
@@ -212,8 +216,8 @@ class Switchboard(Desk):
     def gone(self, phone: Phone) -> None:
         name = phone.name
         self._mqtt_speakers.discard(name)
-        if self._delegate == name:
-            self._delegate = None
+        self._apps.discard(name)
+        self._choose_delegate(but=name)
         if self._lender == name:
             self._lender = None
         if self._xmodem_user == name:
@@ -268,9 +272,8 @@ class Switchboard(Desk):
 
     def mqtt_from_radio(self, payload: bytes) -> None:
         """Hand what the radio has for its MQTT broker to the one phone that carries it."""
-        name = self._mqtt_delegate()
-        phone = self.phone(name) if name is not None else None
-        if phone is not None and phone.is_live:
+        phone = self.phone(self._delegate) if self._delegate is not None else None
+        if phone is not None:
             phone.deliver(encode(payload), Worth.NEWS)
         else:
             self.count_refusal("mqtt_without_delegate")
@@ -389,10 +392,21 @@ class Switchboard(Desk):
         is_free = self._lender is None or time.monotonic() - self._lent_at > LENDER_TIMEOUT
         return is_free or self._lender == phone.name
 
-    def _mqtt_delegate(self) -> str | None:
-        """Return the one phone that carries MQTT: one that does so already, else the oldest."""
-        if self._delegate is None:
-            live = [phone.name for phone in self.phones() if phone.is_live]
-            speakers = [name for name in live if name in self._mqtt_speakers]
-            self._delegate = next(iter(speakers or live), None)
-        return self._delegate
+    def _choose_delegate(self, *, but: str | None = None) -> None:
+        """Choose the one phone that carries MQTT; who was seen to do so stays.
+
+        Who has spoken for a broker is at one. Who asks for the configuration in two halves is an
+        app, which goes there by itself, as scripts do not; and without the password it may get no
+        further. Among equals it is the longest connected.
+        """
+        live = [phone for phone in self.phones() if phone.is_live and phone.name != but]
+        chosen = max(live, key=self._serves_mqtt, default=None)
+        self._delegate = chosen.name if chosen is not None else None
+
+    def _serves_mqtt(self, phone: Phone) -> tuple[bool, ...]:
+        """Return what speaks for a phone, the weightiest first."""
+        is_delegate = phone.name == self._delegate
+        speaks = phone.name in self._mqtt_speakers
+        is_app = phone.name in self._apps
+        has_password = phone.client.is_admin or not self.options.hide_secrets
+        return speaks, speaks and is_delegate, is_app, is_app and has_password, is_delegate
