@@ -69,6 +69,7 @@ class Radio:
         sender: str = "phone",
         raw: bytes = b"raw",
         destination: int = 1,
+        repeatable: bool = True,
     ) -> Admission:
         """Hand a packet in."""
         outgoing = Outgoing(
@@ -79,6 +80,7 @@ class Radio:
             channel=0,
             raw=raw,
             payload=b"",
+            repeatable=repeatable,
         )
         return self.outbox.submit(outgoing, packet_id.to_bytes(4))
 

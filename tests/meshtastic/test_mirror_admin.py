@@ -31,9 +31,17 @@ from tests.meshtastic.recorded import (
 OWN = 0x0A000001
 OTHER = 0x0A000002
 STRANGER = 0x0A0000FF
+FIRMWARE = ("2.7.26.54e0d8d", "2.8.0.7754068")
 
 
 MODULE = module_config_pb2.ModuleConfig
+
+
+def with_firmware(mirror: Mirror, version: str) -> Mirror:
+    """Let the radio say that its firmware is another one."""
+    metadata = mesh_pb2.DeviceMetadata(firmware_version=version)
+    mirror.live(mesh_pb2.FromRadio(metadata=metadata).SerializeToString(), NOW)
+    return mirror
 
 
 def apply(mirror: Mirror, message: admin_pb2.AdminMessage) -> MirrorChange:
@@ -255,7 +263,7 @@ def test_module_and_ui_configuration_are_set() -> None:
     [(39, 40, "is_favorite"), (47, 48, "is_ignored"), (49, 49, "is_muted")],
 )
 def test_flags_of_nodes(tag: int, back: int, field: str) -> None:
-    """They come and go; unknown nodes get none, but may be ignored."""
+    """They come and go; unknown nodes get none."""
     mirror = mirror_of("2.7.26", 2)
     before = node_of(mirror, OTHER)
     assert mirror.apply_admin(wire.varint_field(tag, OTHER)) == MirrorChange(
@@ -267,14 +275,14 @@ def test_flags_of_nodes(tag: int, back: int, field: str) -> None:
     assert mirror.apply_admin(wire.varint_field(back, OTHER)).nodes == {OTHER}
     if tag != 47:
         assert node_of(mirror, OTHER) == before
-    unknown = mirror.apply_admin(wire.varint_field(tag, STRANGER))
-    assert unknown.new_nodes == ({STRANGER} if tag == 47 else frozenset())
+    assert mirror.apply_admin(wire.varint_field(tag, STRANGER)) == NO_CHANGE
     assert mirror.apply_admin(wire.varint_field(tag, 0xFFFFFFFF)) == NO_CHANGE
 
 
-def test_ignored_node_is_forgotten_in_part() -> None:
-    """Where it was and what it measured."""
-    mirror = mirror_of("2.7.26", 2)
+@pytest.mark.parametrize("firmware", FIRMWARE)
+def test_ignored_node_is_forgotten_in_part(firmware: str) -> None:
+    """Where it was and what it measured, and in earlier firmware its key."""
+    mirror = with_firmware(mirror_of("2.7.26", 2), firmware)
     content = telemetry_pb2.Telemetry(
         environment_metrics=telemetry_pb2.EnvironmentMetrics(temperature=1.0)
     )
@@ -282,10 +290,19 @@ def test_ignored_node_is_forgotten_in_part() -> None:
     mirror.apply_admin(wire.varint_field(47, OTHER))
     info = node_of(mirror, OTHER)
     assert info.user.long_name == "Sim Node 1"
+    assert bool(info.user.public_key) is (firmware.startswith("2.8"))
     assert not info.HasField("position")
     assert not info.HasField("device_metrics")
     assert mirror.state is not None
     assert not mirror.state.nodes[OTHER].readings
+
+
+def test_unknown_node_is_ignored() -> None:
+    """Firmware 2.8 blocks also whom it has not heard yet."""
+    assert mirror_of("2.7.26", 2).apply_admin(wire.varint_field(47, STRANGER)) == NO_CHANGE
+    mirror = mirror_of("2.8.0-dev", 2)
+    assert mirror.apply_admin(wire.varint_field(47, STRANGER)).new_nodes == {STRANGER}
+    assert mirror.apply_admin(wire.varint_field(47, 0xFFFFFFFF)) == NO_CHANGE
 
 
 def test_node_is_removed() -> None:
@@ -343,10 +360,45 @@ def test_contact_is_added() -> None:
     assert apply(mirror, command) == NO_CHANGE
     contact.node_num = OTHER
     before = mirror.user_of(OTHER)
-    assert apply(mirror, admin_pb2.AdminMessage(add_contact=contact)) == NO_CHANGE
+    apply(mirror, admin_pb2.AdminMessage(add_contact=contact))
     assert mirror.user_of(OTHER) == before
     contact.node_num = OWN
     assert apply(mirror, admin_pb2.AdminMessage(add_contact=contact)) == NO_CHANGE
+
+
+@pytest.mark.parametrize("role", ["CLIENT", "CLIENT_BASE"])
+def test_contact_is_kept_as_a_favourite(role: str) -> None:
+    """The radio marks it, so that it stays, and takes it for verified where that is said."""
+    mirror = mirror_of("2.7.26", 2)
+    device = config_pb2.Config.DeviceConfig(role=config_pb2.Config.DeviceConfig.Role.Value(role))
+    apply(mirror, config_command(config_pb2.Config(device=device)))
+    contact = admin_pb2.SharedContact(node_num=OTHER, user=node_of(mirror, OTHER).user)
+    apply(mirror, admin_pb2.AdminMessage(add_contact=contact))
+    info = node_of(mirror, OTHER)
+    assert info.is_favorite is (role == "CLIENT")
+    assert not info.is_key_manually_verified
+    contact.manually_verified = True
+    assert apply(mirror, admin_pb2.AdminMessage(add_contact=contact)).nodes == {OTHER}
+    assert node_of(mirror, OTHER).is_key_manually_verified
+    mirror.apply_admin(wire.varint_field(39, OTHER))
+    contact.manually_verified = False
+    assert apply(mirror, admin_pb2.AdminMessage(add_contact=contact)) == NO_CHANGE
+    assert node_of(mirror, OTHER).is_favorite
+    assert node_of(mirror, OTHER).is_key_manually_verified
+
+
+@pytest.mark.parametrize("firmware", FIRMWARE)
+def test_contact_to_ignore(firmware: str) -> None:
+    """It is no favourite any more, and forgotten like any node that is ignored."""
+    mirror = with_firmware(mirror_of("2.7.26", 2), firmware)
+    mirror.apply_admin(wire.varint_field(39, OTHER))
+    contact = admin_pb2.SharedContact(
+        node_num=OTHER, user=node_of(mirror, OTHER).user, should_ignore=True
+    )
+    assert apply(mirror, admin_pb2.AdminMessage(add_contact=contact)).nodes == {OTHER}
+    info = node_of(mirror, OTHER)
+    assert (info.is_ignored, info.is_favorite, info.HasField("position")) == (True, False, False)
+    assert bool(info.user.public_key) is (firmware.startswith("2.8"))
 
 
 @pytest.mark.parametrize("row", admin.VARIANTS.values(), ids=lambda row: row.name)

@@ -141,6 +141,40 @@ async def test_bound(radio: Radio) -> None:
     assert taken == [Admission.QUEUED] * 4 + [Admission.FULL] * 2
 
 
+async def test_withdrawn(radio: Radio) -> None:
+    """What nobody waits for any more is not sent; what has left cannot be called back."""
+    radio.answers = False
+    radio.submit(1)
+    assert not radio.outbox.withdraw(1)
+    radio.outbox.close()
+    radio.submit(2)
+    assert radio.outbox.withdraw(1)
+    assert radio.outbox.withdraw(2)
+    assert not radio.outbox.withdraw(2)
+    assert not radio.outbox.withdraw(3)
+    assert (len(radio.outbox), radio.error(2)) == (0, RoutingError.NO_INTERFACE)
+    radio.outbox.open()
+    await asyncio.sleep(60)
+    assert radio.ids == [1]
+
+
+async def test_command_lost_amid_flight(radio: Radio) -> None:
+    """A radio may have carried it out before it went away, and would do so once more."""
+    radio.answers = False
+    for packet_id in (1, 2):
+        radio.submit(packet_id, PORT.ADMIN_APP, repeatable=False)
+    await asyncio.sleep(LEAST_GAP / 2)
+    radio.outbox.close()
+    assert radio.changes == [(1, FAILED, False)]
+    assert radio.error(1) == RoutingError.TIMEOUT
+    radio.answers = True
+    radio.outbox.open()
+    await asyncio.sleep(1)
+    # The second one had not left.
+    assert radio.ids == [1, 2]
+    assert radio.state(2) is SENT
+
+
 async def test_link_lost_amid_flight(radio: Radio) -> None:
     """What the radio never answered for is sent again, before the rest, with its id and order."""
     radio.answers = False

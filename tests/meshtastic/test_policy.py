@@ -103,7 +103,6 @@ def test_mqtt_proxy(view: RecordedView) -> None:
     "portnum",
     [
         PORT.TEXT_MESSAGE_APP,
-        PORT.REMOTE_HARDWARE_APP,
         PORT.ROUTING_APP,
         PORT.WAYPOINT_APP,
         PORT.ALERT_APP,
@@ -172,6 +171,34 @@ def test_simulator(to: int, view: RecordedView) -> None:
     )
 
 
+@pytest.mark.parametrize("to", [BROADCAST, NO_LORA, REMOTE, 0x0A000001])
+@pytest.mark.parametrize(
+    ("portnum", "destroys"),
+    [(PORT.REMOTE_HARDWARE_APP, False), (13, True), (PORT.POWERSTRESS_APP, True), (79, True)],
+)
+def test_commands_beside_administration(
+    portnum: int, destroys: bool, to: int, view: RecordedView
+) -> None:
+    """Pins, a shell, sleep and firmware: the radio obeys its client there as in administration."""
+    packet = mesh_packet(b"\x08\x01", to=to, want_response=True)
+    data = wire.replace_field(packet.decoded.SerializeToString(), 1, wire.varint_field(1, portnum))
+    raw = wire.replace_field(packet.SerializeToString(), 4, wire.bytes_field(4, data))
+    frame = client_frame.parse(wire.bytes_field(1, raw))
+    for rights in (NOTHING, ClientRights(destructive=True)):
+        assert_refused(
+            decide(frame, view, rights, NOW),
+            RefusalReason.ADMIN_NOT_ALLOWED,
+            RoutingError.NOT_AUTHORIZED,
+        )
+    as_admin = decide(frame, view, ClientRights(admin=True), NOW)
+    if destroys:
+        assert_refused(as_admin, RefusalReason.DESTRUCTIVE_NOT_ALLOWED, RoutingError.NOT_AUTHORIZED)
+    for decision in (decide(frame, view, EVERYTHING, NOW), *(() if destroys else (as_admin,))):
+        assert isinstance(decision, Forward)
+        assert decision.packet.raw == raw
+        assert not decision.mutates
+
+
 def test_before_the_identity_is_known() -> None:
     """Without the radio's number nothing can be judged, so nothing passes."""
     for portnum in (PORT.TEXT_MESSAGE_APP, PORT.ADMIN_APP, PORT.NODEINFO_APP):
@@ -233,7 +260,10 @@ def test_every_reason_has_its_words() -> None:
     assert set(REFUSALS) == set(RefusalReason)
     for error, text in REFUSALS.values():
         assert error is not RoutingError.NONE
-        assert 0 < len(text.encode()) < 120
+        assert len(text.encode()) < 120
+    assert [reason for reason, (_, text) in REFUSALS.items() if not text] == [
+        RefusalReason.TIME_ZONE
+    ]
     assert {error.name: error.value for error in RoutingError} == dict(
         mesh_pb2.Routing.Error.items()
     )

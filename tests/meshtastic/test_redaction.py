@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Final
 
 from hypothesis import given, strategies as st
-from meshtastic.protobuf import admin_pb2, config_pb2, mesh_pb2, module_config_pb2
+from meshtastic.protobuf import admin_pb2, config_pb2, device_ui_pb2, mesh_pb2, module_config_pb2
 import pytest
 
 from custom_components.meshmonitor.meshtastic import wire
@@ -21,7 +21,13 @@ from .view import RecordedView
 
 KEY: Final = bytes(range(100, 132))
 PUBLIC: Final = bytes(range(32))
-SECRETS: Final = (KEY, b"wifi word", b"mqtt word", wire.varint_field(3, 123456))
+SECRETS: Final = (
+    KEY,
+    b"wifi word",
+    b"mqtt word",
+    wire.varint_field(3, 123456),
+    wire.varint_field(6, 765432),
+)
 
 NETWORK: Final = config_pb2.Config(
     network=config_pb2.Config.NetworkConfig(
@@ -38,6 +44,9 @@ SECURITY: Final = config_pb2.Config(
         public_key=PUBLIC, private_key=KEY, admin_key=[b"a" * 32, b"b" * 32], serial_enabled=True
     )
 )
+DISPLAY: Final = device_ui_pb2.DeviceUIConfig(
+    screen_brightness=153, screen_lock=True, pin_code=765432, ring_tone_id=0
+)
 MQTT: Final = module_config_pb2.ModuleConfig(
     mqtt=module_config_pb2.ModuleConfig.MQTTConfig(
         enabled=True, address="broker", username="user", password="mqtt word", root="msh"
@@ -52,32 +61,42 @@ HIDDEN_SECURITY: Final = config_pb2.Config.FromString(SECURITY.SerializeToString
 HIDDEN_SECURITY.security.ClearField("private_key")
 HIDDEN_MQTT: Final = module_config_pb2.ModuleConfig.FromString(MQTT.SerializeToString())
 HIDDEN_MQTT.mqtt.password = "sekrit"
+HIDDEN_DISPLAY: Final = device_ui_pb2.DeviceUIConfig.FromString(DISPLAY.SerializeToString())
+HIDDEN_DISPLAY.ClearField("pin_code")
 
 CONFIGS: Final = [
     pytest.param(NETWORK, HIDDEN_NETWORK, id="network"),
     pytest.param(BLUETOOTH, HIDDEN_BLUETOOTH, id="bluetooth"),
     pytest.param(SECURITY, HIDDEN_SECURITY, id="security"),
     pytest.param(MQTT, HIDDEN_MQTT, id="mqtt"),
+    pytest.param(DISPLAY, HIDDEN_DISPLAY, id="display"),
 ]
-type Setting = config_pb2.Config | module_config_pb2.ModuleConfig
+type Setting = config_pb2.Config | module_config_pb2.ModuleConfig | device_ui_pb2.DeviceUIConfig
+
+
+def number_of(setting: Setting, config: int, module_config: int, display: int) -> int:
+    """Return the number that belongs to this kind of setting."""
+    match setting:
+        case config_pb2.Config():
+            return config
+        case module_config_pb2.ModuleConfig():
+            return module_config
+    return display
 
 
 def in_dump(setting: Setting) -> bytes:
     """Return the frame in which a radio tells a setting in its dump."""
-    number = 5 if isinstance(setting, config_pb2.Config) else 9
-    return wire.bytes_field(number, setting.SerializeToString())
+    return wire.bytes_field(number_of(setting, 5, 9, 17), setting.SerializeToString())
 
 
 def in_answer(setting: Setting) -> bytes:
     """Return the admin message in which a radio answers a question for a setting."""
-    number = 6 if isinstance(setting, config_pb2.Config) else 8
-    return wire.bytes_field(number, setting.SerializeToString())
+    return wire.bytes_field(number_of(setting, 6, 8, 45), setting.SerializeToString())
 
 
 def in_command(setting: Setting) -> bytes:
     """Return the admin message with which a client changes a setting."""
-    number = 34 if isinstance(setting, config_pb2.Config) else 35
-    return wire.bytes_field(number, setting.SerializeToString())
+    return wire.bytes_field(number_of(setting, 34, 35, 46), setting.SerializeToString())
 
 
 def answer_frame(payload: bytes, portnum: int = PORT.ADMIN_APP) -> bytes:
@@ -93,7 +112,7 @@ def answer_frame(payload: bytes, portnum: int = PORT.ADMIN_APP) -> bytes:
 
 @pytest.fixture
 def view() -> RecordedView:
-    """Return a radio with all four secrets."""
+    """Return a radio with all five secrets."""
     view = RecordedView()
     view.configs = {
         4: NETWORK.SerializeToString(),
@@ -101,6 +120,7 @@ def view() -> RecordedView:
         8: SECURITY.SerializeToString(),
     }
     view.module_configs = {1: MQTT.SerializeToString()}
+    view.ui = DISPLAY.SerializeToString()
     return view
 
 
@@ -202,7 +222,7 @@ def test_recorded_radio(path: Path) -> None:
 
 def test_stored_without_private_key() -> None:
     """What is written to disk keeps all but the key."""
-    for setting in (NETWORK, BLUETOOTH, MQTT):
+    for setting in (NETWORK, BLUETOOTH, MQTT, DISPLAY):
         frame = in_dump(setting)
         assert without_private_key(frame) is frame
     assert without_private_key(in_dump(SECURITY)) == in_dump(HIDDEN_SECURITY)
@@ -233,6 +253,9 @@ def test_new_values_pass(setting: Setting, hidden: Setting, view: RecordedView) 
         module_config_pb2.ModuleConfig(
             mqtt=module_config_pb2.ModuleConfig.MQTTConfig(password="new word")
         ),
+        device_ui_pb2.DeviceUIConfig(settings_lock=True, pin_code=111111),
+        # Without a lock there is no PIN to keep.
+        device_ui_pb2.DeviceUIConfig(screen_brightness=1),
     ):
         assert restore(in_command(new), view) == in_command(new)
 
@@ -303,7 +326,7 @@ def test_any_command(payload: bytes) -> None:
     restored = restore(payload, RECORDED)
     assert len(restored) <= 233
     if restored != payload:
-        assert {field.number for field in wire.scan(payload)} & {34, 35}
+        assert {field.number for field in wire.scan(payload)} & {34, 35, 46}
 
 
 @given(st.binary(max_size=300))
@@ -322,8 +345,8 @@ def test_any_frame(payload: bytes) -> None:
 
 
 def test_all_secrets_are_gone() -> None:
-    """None of the four is in any frame of a redacted dump."""
-    frames = [in_dump(setting) for setting in (NETWORK, BLUETOOTH, SECURITY, MQTT)]
+    """None of the five is in any frame of a redacted dump."""
+    frames = [in_dump(setting) for setting in (NETWORK, BLUETOOTH, SECURITY, MQTT, DISPLAY)]
     before = b"".join(frames)
     after = b"".join(map(redact, frames))
     assert all(secret in before for secret in SECRETS)

@@ -15,7 +15,7 @@ from tests.clients.meshtastic_phone import MeshtasticPhone
 from tests.meshtastic.e2e.conftest import OpenStage
 from tests.meshtastic.e2e.stage import PORT, Stage
 from tests.security.disguises import DISGUISES, Disguise
-from tests.simulators.meshtastic_state import FIXED_PIN, MQTT_PASSWORD, WIFI_PSK
+from tests.simulators.meshtastic_state import DISPLAY_PIN, FIXED_PIN, MQTT_PASSWORD, WIFI_PSK
 
 ADMIN = admin_pb2.AdminMessage
 VARIANTS = [field for field in ADMIN.DESCRIPTOR.fields if field.containing_oneof is not None]
@@ -155,7 +155,7 @@ async def test_no_secret_leaves_by_any_path(stage: Stage, caplog: pytest.LogCapt
     told = repr(stage.events) + repr(stage.source.counters) + repr(stage.source.virtual_node.status)
     for secret in (key, WIFI_PSK.encode(), MQTT_PASSWORD.encode()):
         assert secret not in everything
-    for text in (key.hex(), WIFI_PSK, MQTT_PASSWORD, str(FIXED_PIN)):
+    for text in (key.hex(), WIFI_PSK, MQTT_PASSWORD, str(FIXED_PIN), str(DISPLAY_PIN)):
         assert text not in told
         assert text not in caplog.text
     assert base64.b64encode(key).decode() not in stored

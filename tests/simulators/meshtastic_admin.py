@@ -173,19 +173,20 @@ class AdminModule:
                 self._editing = False
                 self._restart("config")
             case "add_contact":
-                contact = message.add_contact
-                record = state.heard(contact.node_num)
-                record.user.CopyFrom(contact.user)
-                record.is_ignored = contact.should_ignore
-                record.is_key_manually_verified = contact.manually_verified
+                self._add_contact(message.add_contact)
             case _ if name in RESTARTS:
                 self._order(name)
             case _:
                 self._mark(name, message)
 
     def _mark(self, name: str, message: admin_pb2.AdminMessage) -> None:
-        """Change what the database says about one node. Unknown nodes stay unknown."""
+        """Change what the database says about one node.
+
+        Unknown nodes stay unknown, except that 2.8 ignores them, too.
+        """
         num = getattr(message, name)
+        if name == "set_ignored_node" and self._flavour == "2.8":
+            self._state.heard(num)
         record = self._state.nodes.get(num) if isinstance(num, int) else None
         if record is None:
             return
@@ -197,13 +198,29 @@ class AdminModule:
             case "remove_favorite_node":
                 record.is_favorite = False
             case "set_ignored_node":
-                record.is_ignored = True
-                for measured in ("device_metrics", "position"):
-                    record.ClearField(measured)
+                self._ignore(record)
             case "remove_ignored_node":
                 record.is_ignored = False
             case "toggle_muted_node":
                 record.is_muted = not record.is_muted
+
+    def _add_contact(self, contact: admin_pb2.SharedContact) -> None:
+        record = self._state.heard(contact.node_num)
+        record.user.CopyFrom(contact.user)
+        if contact.should_ignore:
+            record.is_favorite = False
+            self._ignore(record)
+        else:
+            role = self._state.configs["device"].device.role
+            record.is_favorite |= role != config_pb2.Config.DeviceConfig.Role.CLIENT_BASE
+            record.is_key_manually_verified |= contact.manually_verified
+
+    def _ignore(self, record: mesh_pb2.NodeInfo) -> None:
+        record.is_ignored = True
+        for measured in ("device_metrics", "position"):
+            record.ClearField(measured)
+        if self._flavour == "2.7":
+            record.user.ClearField("public_key")
 
     def _order(self, name: str) -> None:
         if name in {"factory_reset_device", "nodedb_reset", "factory_reset_config"}:

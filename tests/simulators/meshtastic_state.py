@@ -33,6 +33,7 @@ SEKRIT: Final = "sekrit"
 WIFI_PSK: Final = "correct horse battery staple"
 MQTT_PASSWORD: Final = "large4cats"
 FIXED_PIN: Final = 472913
+DISPLAY_PIN: Final = 860731
 
 CONFIG_NAMES: Final = tuple(
     f.name for f in config_pb2.Config.DESCRIPTOR.oneofs_by_name["payload_variant"].fields
@@ -137,7 +138,9 @@ def make_state(config: NodeConfig) -> NodeState:
             c.WhichOneof("payload_variant") or "": c for c in _configs(public_key, private_key)
         },
         modules={name: _module(name) for name in modules},
-        ui=device_ui_pb2.DeviceUIConfig(screen_brightness=153, screen_timeout=30),
+        ui=device_ui_pb2.DeviceUIConfig(
+            screen_brightness=153, screen_timeout=30, settings_lock=True, pin_code=DISPLAY_PIN
+        ),
         files=[
             mesh_pb2.FileInfo(file_name=f"/prefs/{name}", size_bytes=size)
             for name, size in (

@@ -61,8 +61,14 @@ SET_CONFIG: Final = 34
 SET_MODULE_CONFIG: Final = 35
 SET_TIME_ONLY: Final = 43
 GET_UI_CONFIG: Final = 44
+GET_UI_CONFIG_RESPONSE: Final = 45
+STORE_UI_CONFIG: Final = 46
 ADD_CONTACT: Final = 66
 SESSION_PASSKEY: Final = 101
+
+DEVICE_CONFIG: Final = 1
+"""The member of ``Config`` that says what kind of node it is, and in which time zone."""
+_TIME_ZONE: Final = 11
 
 _TABLE: Final = (
     Variant(GET_CHANNEL, "get_channel_request", _READ, _INT, 2),
@@ -103,9 +109,9 @@ _TABLE: Final = (
     Variant(41, "set_fixed_position", _MUTATING, _BYTES),
     Variant(42, "remove_fixed_position", _MUTATING, _INT),
     Variant(SET_TIME_ONLY, "set_time_only", _BENIGN, wire.FIXED32),
-    Variant(GET_UI_CONFIG, "get_ui_config_request", _READ, _INT, 45),
-    Variant(45, "get_ui_config_response", _RESPONSE, _BYTES),
-    Variant(46, "store_ui_config", _MUTATING, _BYTES),
+    Variant(GET_UI_CONFIG, "get_ui_config_request", _READ, _INT, GET_UI_CONFIG_RESPONSE),
+    Variant(GET_UI_CONFIG_RESPONSE, "get_ui_config_response", _RESPONSE, _BYTES),
+    Variant(STORE_UI_CONFIG, "store_ui_config", _MUTATING, _BYTES),
     Variant(47, "set_ignored_node", _MUTATING, _INT),
     Variant(48, "remove_ignored_node", _MUTATING, _INT),
     Variant(49, "toggle_muted_node", _MUTATING, _INT),
@@ -126,6 +132,15 @@ _TABLE: Final = (
 )
 VARIANTS: Final = {row.tag: row for row in _TABLE}
 """Every known member of ``payload_variant`` by its field number."""
+
+ONCE: Final = frozenset(
+    {row.tag for row in _TABLE if row.admin_class is _DANGEROUS}
+    | {
+        49,  # toggle_muted_node
+        65,  # commit_edit_settings, for which the node restarts
+    }
+)
+"""What does something else when it is carried out twice."""
 
 _KNOWN: Final = {row.tag: row.wire_type for row in _TABLE} | {SESSION_PASSKEY: wire.BYTES}
 _SIGNED: Final = frozenset({94, 95, 97, 98, 99})
@@ -165,6 +180,44 @@ class AdminCommand:
     def query(self) -> AdminQuery:
         """What a `READ` asks for."""
         return AdminQuery(self.tag, self.number if self.tag in _WITH_ARGUMENT else 0)
+
+
+def sets_time_zone_alone(config: bytes, present: bytes | None) -> bool:
+    """Return whether a ``Config`` only adds a time zone to that of a node that has none.
+
+    Apple's app does so by itself whenever it reads such a configuration.
+
+    Args:
+        config: What a client would set. Any bytes will do; nothing is raised.
+        present: The node's ``Config`` with its ``DeviceConfig``; None where it is not known.
+    """
+    if present is None:
+        return False
+    try:
+        new, old = _device_config(config), _device_config(present)
+    except wire.WireError:
+        return False
+    return (
+        _TIME_ZONE in new
+        and _TIME_ZONE not in old
+        and ({number: value for number, value in new.items() if number != _TIME_ZONE} == old)
+    )
+
+
+def _device_config(config: bytes) -> dict[int, bytes | int]:
+    """Return the fields of a ``DeviceConfig`` that say something.
+
+    Raises:
+        wire.WireError: It is malformed.
+    """
+    device = wire.value_bytes(config, wire.last(wire.scan(config), DEVICE_CONFIG))
+    values = {
+        field.number: wire.value_bytes(device, field)
+        if field.wire_type == wire.BYTES
+        else field.number_value
+        for field in wire.scan(device)
+    }
+    return {number: value for number, value in values.items() if value}
 
 
 def parse(payload: bytes) -> AdminCommand:

@@ -47,6 +47,10 @@ class RefusalReason(StrEnum):
     ADMIN_BROADCAST = "admin_broadcast"
     MANAGED = "managed"
     """The radio is set to take administration from other nodes only."""
+    TIME_ZONE = "time_zone"
+    """An app would give the radio a time zone, as some do at each connection."""
+    CONTACT_NOT_ALLOWED = "contact_not_allowed"
+    """An app would tell the radio of a node, as apps do with each private text."""
     CONTACT_CONFLICT = "contact_conflict"
     ENCRYPTED = "encrypted"
     FOREIGN_SENDER = "foreign_sender"
@@ -85,6 +89,11 @@ REFUSALS: Final[Mapping[RefusalReason, tuple[RoutingError, str]]] = {
     RefusalReason.MANAGED: (
         RoutingError.NOT_AUTHORIZED,
         "This node is managed: it takes settings from its administrators only",
+    ),
+    RefusalReason.TIME_ZONE: (RoutingError.NOT_AUTHORIZED, ""),
+    RefusalReason.CONTACT_NOT_ALLOWED: (
+        RoutingError.NOT_AUTHORIZED,
+        "The node does not know this contact or its key, and takes none over this connection",
     ),
     RefusalReason.CONTACT_CONFLICT: (
         RoutingError.NOT_AUTHORIZED,
@@ -128,7 +137,8 @@ REFUSALS: Final[Mapping[RefusalReason, tuple[RoutingError, str]]] = {
     RefusalReason.NOT_READY: (RoutingError.NO_INTERFACE, "The radio is not ready yet"),
     RefusalReason.NO_SUCH_SETTING: (RoutingError.BAD_REQUEST, "The node has no such setting"),
 }
-"""What a client is told for each reason: the error, and a sentence for a notification."""
+"""What a client is told for each reason: the error, and a sentence for a notification. Where that
+is empty there is none: nobody asked the app for what is refused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +193,8 @@ class Forward:
     packet: ClientPacket
     mutates: bool = False
     """It changes what the mirror holds of the radio: follow, and tell the other clients."""
+    repeatable: bool = True
+    """The radio may be told once more where it is not known whether it has taken it."""
     lends_position: bool = False
     """It sets the radio's own position from this client's."""
 
@@ -210,7 +222,8 @@ class Refuse:
     reason: RefusalReason
     error: RoutingError
     text: str
-    """For a ``ClientNotification``: one English sentence without anything that came from a client.
+    """For a ``ClientNotification``: one English sentence without anything that came from a client,
+    or nothing.
     """
 
 

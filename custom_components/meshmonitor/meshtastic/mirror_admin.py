@@ -25,7 +25,6 @@ _SET_FAVORITE: Final = 39
 _REMOVE_FAVORITE: Final = 40
 _SET_FIXED_POSITION: Final = 41
 _REMOVE_FIXED_POSITION: Final = 42
-_STORE_UI_CONFIG: Final = 46
 _SET_IGNORED: Final = 47
 _REMOVE_IGNORED: Final = 48
 _TOGGLE_MUTED: Final = 49
@@ -58,7 +57,7 @@ _ANSWERS: Final = {
     admin.GET_CONFIG_RESPONSE: packets.CONFIG,
     admin.GET_MODULE_CONFIG_RESPONSE: packets.MODULE_CONFIG,
     13: packets.METADATA,
-    45: packets.UI_CONFIG,
+    admin.GET_UI_CONFIG_RESPONSE: packets.UI_CONFIG,
 }
 _OWNER_ANSWER: Final = 4
 
@@ -83,8 +82,12 @@ _VALIDATED: Final = frozenset({1, 2})
 # SharedContact
 _CONTACT_NUM: Final = 1
 _CONTACT_USER: Final = 2
+_CONTACT_SHOULD_IGNORE: Final = 3
+_CONTACT_VERIFIED: Final = 4
+# The role with which a contact does not become a favourite
+_CLIENT_BASE: Final = 12
 # Roles whose favourites survive a reset of the node database: router, router_late, client_base
-_KEEPS_FAVORITES: Final = frozenset({2, 11, 12})
+_KEEPS_FAVORITES: Final = frozenset({2, 11, _CLIENT_BASE})
 
 _REREAD: Final = MirrorChange(needs_reread=True)
 _CONFIG_CHANGED: Final = MirrorChange(config=True)
@@ -143,7 +146,7 @@ def _apply(state: MirrorState, command: admin.AdminCommand) -> MirrorChange:
         return _set_config(state, body)
     if tag == admin.SET_MODULE_CONFIG:
         return _set_module_config(state, body)
-    if tag == _STORE_UI_CONFIG:
+    if tag == admin.STORE_UI_CONFIG:
         return _CONFIG_CHANGED if state.set_message((packets.UI_CONFIG, 0), body) else NO_CHANGE
     if tag == _NODEDB_RESET:
         return _reset_nodes(state, keep_favorites=bool(command.number))
@@ -236,9 +239,12 @@ def _differs(before: bytes, after: bytes, number: int) -> bool:
     return number_field(before, number) != number_field(after, number)
 
 
+def _role(state: MirrorState) -> int:
+    return number_field(state.inner(packets.CONFIG, _DEVICE_CONFIG), _DEVICE_ROLE)
+
+
 def _reset_nodes(state: MirrorState, *, keep_favorites: bool) -> MirrorChange:
-    role = number_field(state.inner(packets.CONFIG, _DEVICE_CONFIG), _DEVICE_ROLE)
-    keep = keep_favorites or role in _KEEPS_FAVORITES
+    keep = keep_favorites or _role(state) in _KEEPS_FAVORITES
     gone = {
         num
         for num, record in state.nodes.items()
@@ -279,7 +285,16 @@ def _add_contact(state: MirrorState, body: bytes) -> MirrorChange:
         record = NodeRecord.create(num)
         if not state.add_node(record):
             return NO_CHANGE
-    if not record.take_user(user, record.number(nodes.CHANNEL)) and not is_new:
+    changed_user = record.take_user(user, record.number(nodes.CHANNEL))
+    if number_field(body, _CONTACT_SHOULD_IGNORE):
+        changed_flags = _ignore(state, record) | record.set_flag(nodes.IS_FAVORITE, value=False)
+    else:
+        # So that the radio does not forget it when it needs room.
+        is_favorite = bool(record.number(nodes.IS_FAVORITE)) or _role(state) != _CLIENT_BASE
+        changed_flags = record.set_flag(nodes.IS_FAVORITE, value=is_favorite)
+        if number_field(body, _CONTACT_VERIFIED):
+            changed_flags |= record.set_flag(nodes.IS_KEY_VERIFIED, value=True)
+    if not (is_new or changed_user or changed_flags):
         return NO_CHANGE
     state.touch(record)
     changed = frozenset({num})
@@ -293,7 +308,9 @@ def _change_node(state: MirrorState, tag: int, num: int) -> MirrorChange:
         return MirrorChange(removed_nodes=frozenset({num})) if gone else NO_CHANGE
     record = state.nodes.get(num)
     is_new = False
-    if record is None and tag == _SET_IGNORED and num not in packets.NOT_A_NODE:
+    # Firmware 2.8, which stores readings apart, ignores also whom it does not know.
+    creates = tag == _SET_IGNORED and state.stores_readings
+    if record is None and creates and num not in packets.NOT_A_NODE:
         record = NodeRecord.create(num)
         is_new = state.add_node(record)
         if not is_new:
@@ -308,14 +325,22 @@ def _change_node(state: MirrorState, tag: int, num: int) -> MirrorChange:
         return _REREAD
     if record is None:
         return NO_CHANGE
-    changed = record.set_flag(field, value=value)
-    if tag == _SET_IGNORED:
-        # The radio forgets where an ignored node was and what it measured.
-        record.readings.clear()
-        changed |= record.set_message(nodes.POSITION, None)
-        changed |= record.set_message(nodes.DEVICE_METRICS, None)
+    changed = _ignore(state, record) if tag == _SET_IGNORED else record.set_flag(field, value=value)
     if not changed:
         return NO_CHANGE
     state.touch(record)
     touched = frozenset({num})
     return MirrorChange(nodes=touched, new_nodes=touched if is_new else frozenset())
+
+
+def _ignore(state: MirrorState, record: NodeRecord) -> bool:
+    """Let a node be ignored: the radio forgets where it was and what it measured."""
+    changed = record.set_flag(nodes.IS_IGNORED, value=True)
+    record.readings.clear()
+    changed |= record.set_message(nodes.POSITION, None)
+    changed |= record.set_message(nodes.DEVICE_METRICS, None)
+    user = record.message(nodes.USER)
+    if user is not None and not state.stores_readings:
+        # Firmware before 2.8 forgets its key as well.
+        changed |= record.set_message(nodes.USER, nodes.splice(user, {nodes.PUBLIC_KEY: b""}))
+    return changed

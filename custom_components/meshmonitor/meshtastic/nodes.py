@@ -28,6 +28,7 @@ VIA_MQTT: Final = 8
 HOPS_AWAY: Final = 9
 IS_FAVORITE: Final = 10
 IS_IGNORED: Final = 11
+IS_KEY_VERIFIED: Final = 12
 IS_MUTED: Final = 13
 
 # User

@@ -61,6 +61,8 @@ class Outgoing:
     want_ack: bool = True
     mutates: bool = False
     """Whether it changes the radio's configuration or node database."""
+    repeatable: bool = True
+    """Whether it may be sent again when the radio went away without a word about it."""
     query: AdminQuery | None = None
     """What is read from the radio for the mirror."""
     state: DeliveryState = DeliveryState.QUEUED
@@ -139,12 +141,21 @@ class Outbox:
     def close(self) -> None:
         """The radio is gone: hold everything back, also what it never answered for.
 
-        The mesh recognises a repeated packet by its id, so repeating is safe and losing is not.
+        The mesh recognises a repeated packet by its id, so repeating is safe and losing is not. A
+        command to the radio itself is no packet of the mesh: a restart that was carried out before
+        the radio could say so would be carried out at each connection.
         """
         self._is_open = False
+        given_up: list[int] = []
         for flight in reversed(self._in_flight.values()):
-            self._pacer.put_back(flight.parcel)
+            outgoing = self._known.get(flight.parcel.packet_id)
+            if outgoing is None or outgoing.repeatable:
+                self._pacer.put_back(flight.parcel)
+            else:
+                given_up.append(outgoing.packet_id)
         self._in_flight.clear()
+        for packet_id in given_up:
+            self._fail(packet_id, RoutingError.TIMEOUT)
         self._pump()
 
     def stop(self) -> None:
@@ -236,6 +247,16 @@ class Outbox:
             if not (is_elsewhere or _asks(earlier) or _asks(outgoing)):
                 return packet_id
         return None
+
+    def withdraw(self, packet_id: int) -> bool:
+        """Forget a packet that nobody waits for any more; returns whether it had not left yet."""
+        outgoing = self._known.get(packet_id)
+        is_waiting = outgoing is not None and outgoing.state is DeliveryState.QUEUED
+        if not is_waiting or packet_id in self._in_flight:
+            return False
+        self._pacer.remove(packet_id)
+        self._fail(packet_id, RoutingError.NO_INTERFACE)
+        return True
 
     def submit_raw(self, sender: str, payload: bytes) -> bool:
         """Take over a ``ToRadio`` that is no packet; returns whether there was room for it."""

@@ -6,6 +6,7 @@ a client fills in: the radio gives whatever arrives on this link its own node's 
 ``src/modules/AdminModule.cpp``, ``from == 0``).
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -44,6 +45,14 @@ from .identity import Contact, is_own_identity, judge_contact
 from .strict import Violation
 
 SIMULATOR_APP: Final = 69
+COMMANDING: Final[Mapping[int, AdminClass]] = {
+    2: AdminClass.MUTATING,  # REMOTE_HARDWARE_APP: reads and switches a node's pins
+    13: AdminClass.DANGEROUS,  # REMOTE_SHELL_APP: a command line on a node's computer
+    74: AdminClass.DANGEROUS,  # POWERSTRESS_APP: sends a node to sleep
+    79: AdminClass.DANGEROUS,  # LORA_OTA_APP: replaces a node's firmware
+}
+"""Port numbers that command a node beside ``ADMIN_APP``, and how far. The radio asks no client for
+a key or a channel: what comes over this link is its owner's word."""
 
 FRESH_TELEMETRY: Final = 300.0
 """Seconds for which telemetry of the own node answers a request. It reports each minute."""
@@ -81,9 +90,6 @@ class MirrorView(redaction.ConfigView, Protocol):
 
     def metadata(self) -> bytes | None:
         """Return the radio's ``DeviceMetadata``."""
-
-    def ui_config(self) -> bytes | None:
-        """Return the radio's ``DeviceUIConfig``."""
 
     def admin_answer(self, query: AdminQuery) -> bytes | None:
         """Return the ``AdminMessage`` with which the radio once answered this query."""
@@ -186,6 +192,9 @@ def _decide_packet(
         return _refuse(packet, RefusalReason.FOREIGN_IDENTITY)
     if packet.portnum == packets.TELEMETRY:
         return _decide_telemetry(packet, own, mirror, now)
+    if packet.portnum in COMMANDING:
+        refusal = _not_permitted(COMMANDING[packet.portnum], rights)
+        return Forward(packet) if refusal is None else _refuse(packet, refusal)
     if packet.portnum == SIMULATOR_APP:
         # On some builds this puts a frame into the receiver as if it had come over the air.
         return _refuse(packet, RefusalReason.SIMULATOR)
@@ -228,16 +237,35 @@ def _decide_admin(
             return _refuse(packet, _CONTACT_REFUSALS[contact])
         if contact is Contact.KNOWN and local:
             return _swallow(packet, "add_contact")
-    if not rights.admin:
-        return _refuse(packet, RefusalReason.ADMIN_NOT_ALLOWED)
-    if row.admin_class is AdminClass.DANGEROUS and not rights.destructive:
-        return _refuse(packet, RefusalReason.DESTRUCTIVE_NOT_ALLOWED)
+    refusal = _not_permitted(row.admin_class, rights)
+    if refusal is not None:
+        return _refuse(packet, _precisely(refusal, command, mirror) if local else refusal)
     if not local:
         return Forward(packet)
-    return _change(packet, mirror)
+    return _change(packet, command, mirror)
 
 
-def _change(packet: ClientPacket, mirror: MirrorView) -> Decision:
+def _not_permitted(admin_class: AdminClass, rights: ClientRights) -> RefusalReason | None:
+    """Return why a client may not give a command that does this to a node; None where it may."""
+    if not rights.admin:
+        return RefusalReason.ADMIN_NOT_ALLOWED
+    if admin_class is AdminClass.DANGEROUS and not rights.destructive:
+        return RefusalReason.DESTRUCTIVE_NOT_ALLOWED
+    return None
+
+
+def _precisely(refusal: RefusalReason, command: AdminCommand, mirror: MirrorView) -> RefusalReason:
+    """Tell what a user asked for from what apps do by themselves, and nobody knows of."""
+    if command.tag == admin.ADD_CONTACT:
+        return RefusalReason.CONTACT_NOT_ALLOWED
+    if command.tag == admin.SET_CONFIG and admin.sets_time_zone_alone(
+        command.body, mirror.config(admin.DEVICE_CONFIG)
+    ):
+        return RefusalReason.TIME_ZONE
+    return refusal
+
+
+def _change(packet: ClientPacket, command: AdminCommand, mirror: MirrorView) -> Decision:
     """Let an allowed command change the own node, with what its sender was not shown put back."""
     if mirror.is_managed():
         return _refuse(packet, RefusalReason.MANAGED)
@@ -247,7 +275,7 @@ def _change(packet: ClientPacket, mirror: MirrorView) -> Decision:
         return _refuse(packet, RefusalReason.NOT_READY)
     if payload != packet.payload:
         packet = with_payload(packet, payload)
-    return Forward(packet, mutates=True)
+    return Forward(packet, mutates=True, repeatable=command.tag not in admin.ONCE)
 
 
 _CONTACT_REFUSALS: Final = {

@@ -3,7 +3,8 @@
 All by wire splice: what is no secret stays byte for byte. For the Wi-Fi key and the MQTT password
 the firmware has a word of its own, ``sekrit``, which it says to remote administrators and which it
 understands as "keep the current value" (firmware ``src/modules/AdminModule.cpp``, ``writeSecret``).
-The private key and the Bluetooth PIN have none and are left out.
+The private key, the Bluetooth PIN and the PIN of the radio's own display have none and are left
+out.
 """
 
 from collections.abc import Callable, Mapping
@@ -18,6 +19,7 @@ PLACEHOLDER: Final = b"sekrit"
 _FROM_RADIO_PACKET: Final = 2
 _FROM_RADIO_CONFIG: Final = 5
 _FROM_RADIO_MODULE_CONFIG: Final = 9
+_FROM_RADIO_UI_CONFIG: Final = 17
 
 _PACKET_DECODED: Final = 4
 _DATA_PORTNUM: Final = 1
@@ -26,10 +28,14 @@ _DATA_PAYLOAD: Final = 2
 _NETWORK: Final = 4
 _BLUETOOTH: Final = 7
 _SECURITY: Final = 8
+_DEVICE_UI: Final = 10
 _MQTT: Final = 1
 
 _WIFI_PSK: Final = 4
 _FIXED_PIN: Final = 3
+_SCREEN_LOCK: Final = 4
+_SETTINGS_LOCK: Final = 5
+_PIN_CODE: Final = 6
 _PUBLIC_KEY: Final = 1
 _PRIVATE_KEY: Final = 2
 _MQTT_PASSWORD: Final = 4
@@ -45,6 +51,9 @@ class ConfigView(Protocol):
 
     def module_config(self, tag: int) -> bytes | None:
         """Return the serialised ``ModuleConfig`` that holds this member of its oneof."""
+
+    def ui_config(self) -> bytes | None:
+        """Return the serialised ``DeviceUIConfig``."""
 
 
 def redact(from_radio: bytes) -> bytes:
@@ -96,12 +105,10 @@ def restore(payload: bytes, real: ConfigView) -> bytes:
         return _put_back_word(mqtt, _MQTT_PASSWORD, real.module_config(_MQTT), _MQTT)
 
     def put_back_pin(bluetooth: bytes) -> bytes:
-        pin = wire.last(wire.scan(_member(real.config(_BLUETOOTH), _BLUETOOTH)), _FIXED_PIN)
-        if wire.value_int(wire.last(wire.scan(bluetooth), _FIXED_PIN)) or not wire.value_int(pin):
+        pin = _number(_member(real.config(_BLUETOOTH), _BLUETOOTH), _FIXED_PIN)
+        if _number(bluetooth, _FIXED_PIN) or not pin:
             return bluetooth
-        return wire.replace_field(
-            bluetooth, _FIXED_PIN, wire.varint_field(_FIXED_PIN, wire.value_int(pin))
-        )
+        return wire.replace_field(bluetooth, _FIXED_PIN, wire.varint_field(_FIXED_PIN, pin))
 
     def put_back_key(security: bytes) -> bytes:
         private_key = _value(_member(real.config(_SECURITY), _SECURITY), _PRIVATE_KEY)
@@ -116,10 +123,19 @@ def restore(payload: bytes, real: ConfigView) -> bytes:
             security, _PRIVATE_KEY, wire.bytes_field(_PRIVATE_KEY, private_key)
         )
 
+    def put_back_lock(ui: bytes) -> bytes:
+        # Without a lock, no PIN is as good as any: who takes the lock off takes it away.
+        pin = _number(real.ui_config() or b"", _PIN_CODE)
+        is_locked = _number(ui, _SCREEN_LOCK) or _number(ui, _SETTINGS_LOCK)
+        if not (pin and is_locked) or _number(ui, _PIN_CODE):
+            return ui
+        return wire.replace_field(ui, _PIN_CODE, wire.varint_field(_PIN_CODE, pin))
+
     config_edits = {_NETWORK: put_back_psk, _BLUETOOTH: put_back_pin, _SECURITY: put_back_key}
     edits: dict[int, _Edit] = {
         admin.SET_CONFIG: lambda config: _edit_members(config, config_edits),
         admin.SET_MODULE_CONFIG: lambda config: _edit_members(config, {_MQTT: put_back_password}),
+        admin.STORE_UI_CONFIG: put_back_lock,
     }
     try:
         restored = _edit_members(payload, edits)
@@ -165,6 +181,10 @@ def _value(message: bytes, number: int) -> bytes:
     return wire.value_bytes(message, wire.last(wire.scan(message), number))
 
 
+def _number(message: bytes, number: int) -> int:
+    return wire.value_int(wire.last(wire.scan(message), number))
+
+
 def _member(message: bytes | None, number: int) -> bytes:
     return _value(message, number) if message is not None else b""
 
@@ -198,22 +218,26 @@ def _redact_data(data: bytes) -> bytes:
     return _edit_members(data, {_DATA_PAYLOAD: redact_admin})
 
 
+_UI_CONFIG: Final = _without(_PIN_CODE)
 _CONFIG: Final = _inside(
     {
         _NETWORK: _with_placeholder(_WIFI_PSK),
         _BLUETOOTH: _without(_FIXED_PIN),
         _SECURITY: _without(_PRIVATE_KEY),
+        _DEVICE_UI: _UI_CONFIG,
     }
 )
 _MODULE_CONFIG: Final = _inside({_MQTT: _with_placeholder(_MQTT_PASSWORD)})
 _IN_ADMIN: Final[Mapping[int, _Edit]] = {
     admin.GET_CONFIG_RESPONSE: _CONFIG,
     admin.GET_MODULE_CONFIG_RESPONSE: _MODULE_CONFIG,
+    admin.GET_UI_CONFIG_RESPONSE: _UI_CONFIG,
 }
 _IN_FROM_RADIO: Final[Mapping[int, _Edit]] = {
     _FROM_RADIO_PACKET: _inside({_PACKET_DECODED: _redact_data}),
     _FROM_RADIO_CONFIG: _CONFIG,
     _FROM_RADIO_MODULE_CONFIG: _MODULE_CONFIG,
+    _FROM_RADIO_UI_CONFIG: _UI_CONFIG,
 }
 _KEY_IN_FROM_RADIO: Final[Mapping[int, _Edit]] = {
     _FROM_RADIO_CONFIG: _inside({_SECURITY: _without(_PRIVATE_KEY)})

@@ -206,6 +206,8 @@ class MeshtasticSource(MeshSource):
             raise SendError(SendReason.NO_ANSWER) from None
         finally:
             answer.cancel()
+            # No air time for what nobody waits for any more.
+            self._outbox.withdraw(packet_id)
 
     @override
     async def send_waypoint(self, waypoint: Waypoint, *, channel: int) -> Waypoint:

@@ -13,6 +13,7 @@ from . import admin, packets, replies, wire
 from .admin import AdminQuery
 from .client_frame import ClientPacket
 from .decision import Forward, RoutingError
+from .fetches import Fetches
 from .framing import encode
 from .messages import KEPT, Messages
 from .mirror import Mirror
@@ -29,9 +30,6 @@ LENDER_TIMEOUT: Final = 600.0
 """A phone that has not lent its position for so long makes room for another."""
 RESYNC_DELAY: Final = 2.0
 """Settings are saved in bursts; the other phones read them anew once, behind the last."""
-FETCH_TIMEOUT: Final = 10.0
-_FETCHER: Final = "mirror"
-"""The outbox's name for what is read for the mirror: its own turn beside the clients'."""
 _ROUTING_ERROR_REASON: Final = 3
 _MAX_PACKET_ID: Final = 0xFFFFFFFF
 
@@ -84,10 +82,9 @@ class Switchboard(Desk):
         self._lent_at = float("-inf")
         self._delegate: str | None = None
         self._mqtt_speakers: set[str] = set()
+        self._apps: set[str] = set()
         self._xmodem_user: str | None = None
-        self._fetches: dict[AdminQuery, list[tuple[Phone, ClientPacket]]] = {}
-        self._fetch_ids: dict[int, AdminQuery] = {}
-        self._fetch_timers: dict[AdminQuery, asyncio.TimerHandle] = {}
+        self._fetches = Fetches(mirror, outbox, self.new_packet_id)
         self._resync_timer: asyncio.TimerHandle | None = None
         self._resync_but: set[str] = set()
         self._changed_at = float("-inf")
@@ -96,11 +93,7 @@ class Switchboard(Desk):
 
     def stop(self) -> None:
         """Leave no timer behind."""
-        for timer in self._fetch_timers.values():
-            timer.cancel()
-        self._fetch_timers.clear()
-        self._fetches.clear()
-        self._fetch_ids.clear()
+        self._fetches.stop()
         if self._resync_timer is not None:
             self._resync_timer.cancel()
             self._resync_timer = None
@@ -136,16 +129,16 @@ class Switchboard(Desk):
         return ClientRights(
             admin=is_admin,
             destructive=is_admin and options.allow_destructive_commands,
-            mqtt_delegate=self._mqtt_delegate() == phone.name,
+            mqtt_delegate=self._delegate == phone.name,
             position=self._may_lend_position(phone),
             secrets=not options.hide_secrets,
         )
 
     @override
     def offers_mqtt(self, phone: Phone) -> None:
-        self._mqtt_speakers.add(phone.name)
-        if self._delegate not in self._mqtt_speakers:
-            self._delegate = phone.name
+        if phone.is_live and phone.name not in self._mqtt_speakers:
+            self._mqtt_speakers.add(phone.name)
+            self._choose_delegate()
 
     @override
     def new_packet_id(self) -> int:
@@ -168,6 +161,7 @@ class Switchboard(Desk):
             payload=packet.payload,
             want_ack=packet.want_ack,
             mutates=forward.mutates,
+            repeatable=forward.repeatable,
         )
         admission = self._outbox.submit(outgoing, replies.for_radio(packet.raw, packet.id))
         match admission:
@@ -208,32 +202,13 @@ class Switchboard(Desk):
 
     @override
     def fetch(self, phone: Phone, packet: ClientPacket, query: AdminQuery) -> None:
-        waiting = self._fetches.setdefault(query, [])
-        waiting.append((phone, packet))
-        own = self.mirror.my_node_num
-        if query in self._fetch_timers or own is None:
-            return
-        packet_id = self.new_packet_id()
-        raw = replies.admin_query(query, own, packet_id)
-        outgoing = Outgoing(
-            packet_id=packet_id,
-            portnum=PORT.ADMIN_APP,
-            sender=_FETCHER,
-            destination=own,
-            channel=0,
-            raw=raw,
-            payload=query.payload,
-            query=query,
-        )
-        self._fetch_ids[packet_id] = query
-        self._fetch_timers[query] = asyncio.get_running_loop().call_later(
-            FETCH_TIMEOUT, self._fetched, packet_id, None
-        )
-        if self._outbox.submit(outgoing, replies.for_radio(raw, packet_id)) is not Admission.QUEUED:
-            self._fetched(packet_id, None)
+        self._fetches.fetch(phone, packet, query)
 
     @override
     def handshake_complete(self, phone: Phone, kind: ReplayKind) -> None:
+        if kind is not ReplayKind.FULL:
+            self._apps.add(phone.name)
+        self._choose_delegate()
         if self._lockdown is not None and kind is not ReplayKind.CONFIG:
             phone.reply(self._lockdown)
 
@@ -241,14 +216,13 @@ class Switchboard(Desk):
     def gone(self, phone: Phone) -> None:
         name = phone.name
         self._mqtt_speakers.discard(name)
-        if self._delegate == name:
-            self._delegate = None
+        self._apps.discard(name)
+        self._choose_delegate(but=name)
         if self._lender == name:
             self._lender = None
         if self._xmodem_user == name:
             self._xmodem_user = None
-        for query, waiting in self._fetches.items():
-            self._fetches[query] = [item for item in waiting if item[0] is not phone]
+        self._fetches.gone(phone)
 
     @override
     def count_refusal(self, reason: str) -> None:
@@ -264,11 +238,11 @@ class Switchboard(Desk):
         if (
             packet.portnum == packets.ROUTING
             and packet.is_decoded
-            and packet.request_id in self._fetch_ids
+            and packet.request_id in self._fetches
         ):
             # The radio has no more to say to this: what it was asked for is switched off in it.
             error = wire.value_int(wire.last(wire.scan(packet.payload), _ROUTING_ERROR_REASON))
-            self._fetched(packet.request_id, None, error)
+            self._fetches.failed(packet.request_id, error)
             return
         if packet.is_decoded and packet.portnum in KEPT:
             self.messages.tell(payload, packet.sender, packet.id)
@@ -298,9 +272,8 @@ class Switchboard(Desk):
 
     def mqtt_from_radio(self, payload: bytes) -> None:
         """Hand what the radio has for its MQTT broker to the one phone that carries it."""
-        name = self._mqtt_delegate()
-        phone = self.phone(name) if name is not None else None
-        if phone is not None and phone.is_live:
+        phone = self.phone(self._delegate) if self._delegate is not None else None
+        if phone is not None:
             phone.deliver(encode(payload), Worth.NEWS)
         else:
             self.count_refusal("mqtt_without_delegate")
@@ -402,30 +375,13 @@ class Switchboard(Desk):
                 phone.reply(replies.rebooted())
 
     def _admin_from_radio(self, payload: bytes, packet: MeshPacket) -> None:
-        if packet.request_id in self._fetch_ids:
-            self._fetched(packet.request_id, packet.payload)
+        if packet.request_id in self._fetches:
+            self._fetches.answered(packet.request_id, packet.payload)
             return
         outgoing = self._outbox.find(packet.request_id) if packet.request_id else None
         phone = self.phone(outgoing.sender) if outgoing is not None else None
         if phone is not None:
             phone.deliver(encode(payload), Worth.VITAL)
-
-    def _fetched(
-        self, packet_id: int, answer: bytes | None, error: int = RoutingError.NO_RESPONSE
-    ) -> None:
-        query = self._fetch_ids.pop(packet_id, None)
-        if query is None:
-            return
-        timer = self._fetch_timers.pop(query, None)
-        if timer is not None:
-            timer.cancel()
-        if answer is not None:
-            self.mirror.remember_admin_answer(query, answer)
-        for phone, packet in self._fetches.pop(query, ()):
-            if answer is not None:
-                phone.decide_again(packet)
-            else:
-                phone.fail(packet.id, error)
 
     def _may_lend_position(self, phone: Phone) -> bool:
         match self.options.shared_position:
@@ -436,10 +392,21 @@ class Switchboard(Desk):
         is_free = self._lender is None or time.monotonic() - self._lent_at > LENDER_TIMEOUT
         return is_free or self._lender == phone.name
 
-    def _mqtt_delegate(self) -> str | None:
-        """Return the one phone that carries MQTT: one that does so already, else the oldest."""
-        if self._delegate is None:
-            live = [phone.name for phone in self.phones() if phone.is_live]
-            speakers = [name for name in live if name in self._mqtt_speakers]
-            self._delegate = next(iter(speakers or live), None)
-        return self._delegate
+    def _choose_delegate(self, *, but: str | None = None) -> None:
+        """Choose the one phone that carries MQTT; who was seen to do so stays.
+
+        Who has spoken for a broker is at one. Who asks for the configuration in two halves is an
+        app, which goes there by itself, as scripts do not; and without the password it may get no
+        further. Among equals it is the longest connected.
+        """
+        live = [phone for phone in self.phones() if phone.is_live and phone.name != but]
+        chosen = max(live, key=self._serves_mqtt, default=None)
+        self._delegate = chosen.name if chosen is not None else None
+
+    def _serves_mqtt(self, phone: Phone) -> tuple[bool, ...]:
+        """Return what speaks for a phone, the weightiest first."""
+        is_delegate = phone.name == self._delegate
+        speaks = phone.name in self._mqtt_speakers
+        is_app = phone.name in self._apps
+        has_password = phone.client.is_admin or not self.options.hide_secrets
+        return speaks, speaks and is_delegate, is_app, is_app and has_password, is_delegate

@@ -21,6 +21,7 @@ from .decision import (
     ForwardMqttProxy,
     ForwardXmodem,
     Ignore,
+    RefusalReason,
     Refuse,
     ReplayConfig,
     RoutingError,
@@ -38,9 +39,9 @@ one whose connection is closed before that tries again by itself."""
 PARTIAL_FRAME_TIMEOUT: Final = 10.0
 NOTIFICATION_INTERVAL: Final = 5.0
 """Seconds between two notifications to a client: apps show each of them to their user."""
-FRAME_NOTIFICATION_INTERVAL: Final = 600.0
-"""Seconds between two of the same about frames that are no packets. Nobody waits for what becomes
-of these: an app sends one for each word of its MQTT broker."""
+SELDOM_NOTIFICATION_INTERVAL: Final = 600.0
+"""Seconds between two of the same about what an app sends by itself: a frame for each word of its
+MQTT broker, a contact with each private text. Nobody waits for what becomes of these."""
 NO_INTERFACES: Final = 33
 """``ERRNO_NO_INTERFACES``, ``QueueStatus.res`` of a radio that cannot send (firmware
 ``src/mesh/MeshTypes.h``)."""
@@ -203,25 +204,33 @@ class Phone(ClientHandler):
         """Say no, so that the client's user can see it."""
         self._desk.count_refusal(reason)
         if packet is None:
-            now = time.monotonic()
-            last = self._notified_of.get(reason, float("-inf"))
-            if now - last >= FRAME_NOTIFICATION_INTERVAL and self._notify(text):
-                self._notified_of[reason] = now
+            self._notify_seldom(reason, text)
             return
         packet_id = packet.id or self._desk.new_packet_id()
         # A node that has no number yet can send no refusal: then the report has to say it.
         is_known = self._desk.mirror.my_node_num is not None
         self.queue_status(packet_id, 0 if is_known else NO_INTERFACES)
-        self._nak(packet_id, error, text)
+        if reason == RefusalReason.CONTACT_NOT_ALLOWED:
+            self.fail(packet_id, error)
+            self._notify_seldom(reason, text, packet_id)
+        else:
+            self._nak(packet_id, error, text)
 
     def _nak(self, packet_id: int, error: int, text: str) -> None:
         self.fail(packet_id, error)
         self._notify(text, packet_id)
 
+    def _notify_seldom(self, reason: str, text: str, packet_id: int = 0) -> None:
+        """Have the app show a sentence about what it does by itself, again and again."""
+        now = time.monotonic()
+        last = self._notified_of.get(reason, float("-inf"))
+        if now - last >= SELDOM_NOTIFICATION_INTERVAL and self._notify(text, packet_id):
+            self._notified_of[reason] = now
+
     def _notify(self, text: str, packet_id: int = 0) -> bool:
         """Have the app show a sentence, unless it has just shown one; returns whether it does."""
         now = time.monotonic()
-        if now - self._notified_at < NOTIFICATION_INTERVAL:
+        if not text or now - self._notified_at < NOTIFICATION_INTERVAL:
             return False
         self._notified_at = now
         self.reply(replies.client_notification(text, reply_id=packet_id, time=int(time.time())))

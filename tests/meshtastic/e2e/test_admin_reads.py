@@ -2,14 +2,16 @@
 
 from collections.abc import Callable
 
-from meshtastic.protobuf import admin_pb2, mesh_pb2
+from meshtastic.protobuf import admin_pb2, device_ui_pb2, mesh_pb2
 import pytest
 
+from custom_components.meshmonitor.mesh.model import LinkState
 from tests.meshtastic.e2e.conftest import OpenStage
 from tests.meshtastic.e2e.stage import PORT, Stage
 
 BAD_REQUEST = 32
 NOT_AUTHORIZED = 33
+NO_INTERFACE = 4
 NO_RESPONSE = 8
 ADMIN = admin_pb2.AdminMessage
 PACKAGE = "custom_components.meshmonitor.meshtastic"
@@ -23,6 +25,12 @@ def _offline(stage: Stage) -> None:
     """Take the radio away for good."""
     stage.node.refuse()
     stage.node.drop()
+
+
+def _without_pin(stage: Stage) -> device_ui_pb2.DeviceUIConfig:
+    ui = device_ui_pb2.DeviceUIConfig.FromString(stage.node.state.ui.SerializeToString())
+    ui.ClearField("pin_code")
+    return ui
 
 
 READS: list[tuple[admin_pb2.AdminMessage, Callable[[Stage], object], str]] = [
@@ -50,7 +58,7 @@ READS: list[tuple[admin_pb2.AdminMessage, Callable[[Stage], object], str]] = [
         lambda s: s.node.state.metadata,
         "get_device_metadata_response",
     ),
-    (ADMIN(get_ui_config_request=True), lambda s: s.node.state.ui, "get_ui_config_response"),
+    (ADMIN(get_ui_config_request=True), _without_pin, "get_ui_config_response"),
 ]
 
 
@@ -111,7 +119,7 @@ async def test_a_question_that_the_radio_does_not_answer_ends_visibly(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The asker is told, and who asks later asks anew."""
-    monkeypatch.setattr(f"{PACKAGE}.switchboard.FETCH_TIMEOUT", 0.3)
+    monkeypatch.setattr(f"{PACKAGE}.fetches.FETCH_TIMEOUT", 0.3)
     phone = await stage.phone()
     stage.node.faults.mute = True
     assert await phone.ask_admin(ADMIN(get_ringtone_request=True), stage.own) == NO_RESPONSE
@@ -121,6 +129,23 @@ async def test_a_question_that_the_radio_does_not_answer_ends_visibly(
     answer = await phone.ask_admin(ADMIN(get_ringtone_request=True), stage.own)
     assert isinstance(answer, ADMIN)
     assert answer.get_ringtone_response == stage.node.state.ringtone
+
+
+async def test_a_question_to_a_radio_that_is_away_is_not_asked_when_nobody_waits_any_more(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each asker is told, and the radio does not come back to all that was asked in vain."""
+    monkeypatch.setattr(f"{PACKAGE}.fetches.FETCH_TIMEOUT", 0.05)
+    phone = await stage.phone()
+    _offline(stage)
+    await stage.until(lambda: stage.source.link.state is not LinkState.READY)
+    for _ in range(3):
+        assert await phone.ask_admin(ADMIN(get_ringtone_request=True), stage.own) == NO_INTERFACE
+    assert stage.source.counters["queue_length"] == 0
+    await stage.node.listen()
+    await stage.until_ready(2)
+    await stage.settle()
+    assert stage.node.packets() == []
 
 
 async def test_an_error_in_answer_to_a_question_reaches_the_asker_at_once(stage: Stage) -> None:
@@ -135,7 +160,7 @@ async def test_an_asker_that_leaves_takes_nobodys_answer_along(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The question of one who left is the question of the next."""
-    monkeypatch.setattr(f"{PACKAGE}.switchboard.FETCH_TIMEOUT", 0.6)
+    monkeypatch.setattr(f"{PACKAGE}.fetches.FETCH_TIMEOUT", 0.6)
     leaving, staying = await stage.phone(), await stage.phone()
     stage.node.faults.mute = True
     leaving.send_admin(ADMIN(get_ringtone_request=True), stage.own)

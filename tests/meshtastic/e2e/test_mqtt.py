@@ -77,7 +77,7 @@ async def test_a_refusal_is_told_once_and_not_at_each_word_of_the_broker(
     second.send(step)
     await second.barrier()
     assert len(second.notifications()) == 2
-    monkeypatch.setattr(f"{package}.FRAME_NOTIFICATION_INTERVAL", 0.0)
+    monkeypatch.setattr(f"{package}.SELDOM_NOTIFICATION_INTERVAL", 0.0)
     _speak(second)
     await second.barrier()
     assert len(second.notifications()) == 3
@@ -95,6 +95,54 @@ async def test_a_client_with_a_broker_is_preferred_to_one_without(open_stage: Op
     await stage.settle()
     assert _heard(speaking) == [b"up"]
     assert _heard(silent) == _heard(late) == []
+
+
+async def test_an_app_is_preferred_to_a_script(open_stage: OpenStage) -> None:
+    """A script that was here first goes to no broker, and an app says nothing before it hears."""
+    stage = await _open(open_stage)
+    script = await stage.phone()
+    await stage.node.send_mqtt("msh/1", b"first")
+    await script.wait_for(lambda: _heard(script) == [b"first"])
+    app, second = await stage.phone(nonce=69420), await stage.phone(nonce=69420)
+    await stage.node.send_mqtt("msh/1", b"second")
+    await app.wait_for(lambda: _heard(app) == [b"second"])
+    await stage.settle()
+    assert (_heard(script), _heard(second)) == ([b"first"], [])
+
+
+async def test_an_app_that_may_know_the_password_is_preferred(open_stage: OpenStage) -> None:
+    """The other one is turned away by a broker that asks for it."""
+    stage = await open_stage(
+        started=False, allow_admin_commands=True, admin_networks=["127.0.0.2/32"]
+    )
+    mqtt = stage.node.state.modules["mqtt"].mqtt
+    mqtt.enabled = mqtt.proxy_to_client_enabled = True
+    await stage.start()
+    user = await stage.phone(nonce=69420)
+    admin = await stage.phone(nonce=69420, local_host="127.0.0.2")
+    await stage.node.send_mqtt("msh/1", b"up")
+    await admin.wait_for(lambda: _heard(admin) == [b"up"])
+    # Whoever is at a broker after all knows better.
+    _speak(user)
+    await stage.node.wait_for(lambda: stage.node.tally["mqtt_accepted"] == 1)
+    await stage.node.send_mqtt("msh/1", b"again")
+    await user.wait_for(lambda: _heard(user) == [b"again"])
+    _speak(admin)
+    await admin.wait_for(admin.notifications)
+    await stage.node.send_mqtt("msh/1", b"still")
+    await user.wait_for(lambda: _heard(user) == [b"again", b"still"])
+    assert _heard(admin) == [b"up"]
+
+
+async def test_who_has_not_read_the_radio_carries_nothing(open_stage: OpenStage) -> None:
+    """As at a radio: its word for a broker is refused, and it takes nobody's place."""
+    stage = await _open(open_stage)
+    early, phone = await stage.connect(), await stage.phone()
+    _speak(early)
+    await early.wait_for(early.notifications)
+    await stage.node.send_mqtt("msh/1", b"up")
+    await phone.wait_for(lambda: _heard(phone) == [b"up"])
+    assert stage.node.tally["mqtt_accepted"] == 0
 
 
 async def test_the_next_one_takes_over(open_stage: OpenStage) -> None:

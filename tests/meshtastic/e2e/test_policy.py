@@ -191,6 +191,37 @@ async def test_a_contact_that_is_known_is_swallowed_and_a_wrong_one_never_passes
         assert len(stage.node.packets()) == int(allowed)
 
 
+async def test_what_apps_do_by_themselves_alarms_nobody(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A time zone at each connection, a contact with each private text: refused, and not told."""
+    monkeypatch.setattr(f"{PACKAGE}.virtual_node.NOTIFICATION_INTERVAL", 0.0)
+    stage.node.state.configs["device"].device.tzdef = ""
+    await stage.node.reboot()
+    await stage.until_ready(2)
+    phone = await stage.phone()
+    config = config_pb2.Config()
+    config.CopyFrom(stage.node.state.configs["device"])
+    config.device.tzdef = "CET-1CEST,M3.5.0,M10.5.0/3"
+    packet_id = phone.send_admin(ADMIN(set_config=config), stage.own)
+    assert await phone.outcome(packet_id) == [NOT_AUTHORIZED]
+    assert len(phone.queue_statuses(packet_id)) == 1
+    user = mesh_pb2.User(long_name="Long ago", public_key=b"k" * 32)
+    contact = admin_pb2.SharedContact(node_num=0x99, user=user)
+    for _ in range(3):
+        packet_id = phone.send_admin(ADMIN(add_contact=contact), stage.own)
+        assert await phone.outcome(packet_id) == [NOT_AUTHORIZED]
+    await phone.barrier()
+    assert len(phone.notifications()) == 1
+    assert "contact" in phone.notifications()[0]
+    # What a user does is another thing.
+    config.device.role = config_pb2.Config.DeviceConfig.Role.ROUTER
+    packet_id = phone.send_admin(ADMIN(set_config=config), stage.own)
+    assert await phone.outcome(packet_id) == [NOT_AUTHORIZED]
+    await phone.wait_for(lambda: len(phone.notifications()) == 2)
+    assert stage.node.packets() == []
+
+
 async def test_what_is_no_known_command_is_refused_whoever_sends_it(
     open_stage: OpenStage,
 ) -> None:

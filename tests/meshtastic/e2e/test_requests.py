@@ -55,6 +55,22 @@ async def test_a_node_out_of_reach_is_told_at_once(stage: Stage) -> None:
     assert caught.value.detail == "max_retransmit"
 
 
+async def test_a_question_that_waited_too_long_is_not_asked(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The radio takes a trace route each 30 seconds: who has given up needs none."""
+    node_id = _id(stage.node.peer(2).num)
+    await stage.source.request(RequestKind.TRACEROUTE, node_id)
+    with monkeypatch.context() as patch:
+        patch.setattr("custom_components.meshmonitor.meshtastic.source.ANSWER_TIMEOUT", 0.05)
+        with pytest.raises(SendError) as caught:
+            await stage.source.request(RequestKind.TRACEROUTE, node_id)
+    assert caught.value.reason is SendReason.NO_ANSWER
+    assert stage.source.counters["queue_length"] == 0
+    await stage.source.request(RequestKind.POSITION, node_id)
+    assert len(stage.node.packets(PORT.TRACEROUTE_APP)) == 1
+
+
 async def test_an_unknown_node_is_not_asked(stage: Stage) -> None:
     """Nothing goes on the air for it."""
     for node_id in ("!00abcdef", "nonsense"):

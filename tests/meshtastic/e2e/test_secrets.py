@@ -1,6 +1,6 @@
 """Keys and passwords stay with the radio, and survive a client that never saw them."""
 
-from meshtastic.protobuf import admin_pb2, config_pb2, mesh_pb2, module_config_pb2
+from meshtastic.protobuf import admin_pb2, config_pb2, device_ui_pb2, mesh_pb2, module_config_pb2
 import pytest
 
 from custom_components.meshmonitor.mesh.transport import TcpEndpoint
@@ -8,7 +8,13 @@ from tests.clients.meshtastic_phone import MeshtasticPhone
 from tests.meshtastic.e2e.conftest import OpenStage
 from tests.meshtastic.e2e.stage import PORT, Served, Stage
 from tests.simulators.meshtastic_config import Flavour, NodeConfig
-from tests.simulators.meshtastic_state import FIXED_PIN, MQTT_PASSWORD, SEKRIT, WIFI_PSK
+from tests.simulators.meshtastic_state import (
+    DISPLAY_PIN,
+    FIXED_PIN,
+    MQTT_PASSWORD,
+    SEKRIT,
+    WIFI_PSK,
+)
 
 ADMIN = admin_pb2.AdminMessage
 NO_INTERFACE = 4
@@ -18,6 +24,7 @@ SECTIONS = (
     ADMIN(get_config_request=ADMIN.ConfigType.BLUETOOTH_CONFIG),
     ADMIN(get_config_request=ADMIN.ConfigType.SECURITY_CONFIG),
     ADMIN(get_module_config_request=ADMIN.ModuleConfigType.MQTT_CONFIG),
+    ADMIN(get_ui_config_request=True),
 )
 
 
@@ -29,6 +36,11 @@ def _config(dump: list[bytes], section: str) -> config_pb2.Config:
 def _mqtt(dump: list[bytes]) -> module_config_pb2.ModuleConfig:
     messages = map(mesh_pb2.FromRadio.FromString, dump)
     return next(m.moduleConfig for m in messages if m.moduleConfig.HasField("mqtt"))
+
+
+def _display(dump: list[bytes]) -> device_ui_pb2.DeviceUIConfig:
+    messages = map(mesh_pb2.FromRadio.FromString, dump)
+    return next(m.deviceuiConfig for m in messages if m.HasField("deviceuiConfig"))
 
 
 def _secrets(stage: Stage) -> list[bytes]:
@@ -44,19 +56,24 @@ async def test_no_secret_leaves_by_default(stage: Stage) -> None:
         everything = b"".join(phone.payloads)
         assert [secret for secret in _secrets(stage) if secret in everything] == []
         assert {m.config.bluetooth.fixed_pin for m in phone.messages()} == {0}
+        assert {m.deviceuiConfig.pin_code for m in phone.messages()} == {0}
     answers = [ADMIN.FromString(p.decoded.payload) for p in phones[0].packets(PORT.ADMIN_APP)]
-    assert [a.get_config_response.bluetooth.fixed_pin for a in answers] == [0, 0, 0, 0]
+    assert {a.get_config_response.bluetooth.fixed_pin for a in answers} == {0}
+    assert {a.get_ui_config_response.pin_code for a in answers} == {0}
 
 
 async def test_all_else_is_as_the_radio_said_it(open_stage: OpenStage) -> None:
-    """Only four frames differ, and only in the secret."""
+    """Only five frames differ, and only in the secret."""
     hiding, open_one = await open_stage(), await open_stage(hide_secrets=False)
     hidden = await (await hiding.phone()).want_config(7)
     shown = await (await open_one.phone()).want_config(7)
     different = [(h, s) for h, s in zip(hidden, shown, strict=True) if h != s]
     # The own node's record holds the time of the request.
     different = [(h, s) for h, s in different if not mesh_pb2.FromRadio.FromString(h).node_info.num]
-    assert len(different) == 4
+    assert len(different) == 5
+    display = device_ui_pb2.DeviceUIConfig.FromString(hiding.node.state.ui.SerializeToString())
+    display.ClearField("pin_code")
+    assert [_display(dump) for dump in (hidden, shown)] == [display, hiding.node.state.ui]
     assert _config(hidden, "network").network.wifi_psk == SEKRIT
     assert _mqtt(hidden).mqtt.password == SEKRIT
     security = _config(hidden, "security").security
@@ -123,7 +140,7 @@ async def test_saving_what_was_hidden_keeps_the_real_values(
     await stage.source.apply_virtual_node(stage.options(allow_admin_commands=True))
     key, num = stage.node.state.private_key, stage.own
     network, bluetooth = _config(dump, "network"), _config(dump, "bluetooth")
-    security, mqtt = _config(dump, "security"), _mqtt(dump)
+    security, mqtt, display = _config(dump, "security"), _mqtt(dump), _display(dump)
     network.network.wifi_ssid = "loft"
     bluetooth.bluetooth.enabled = False
     security.security.debug_log_api_enabled = True
@@ -131,6 +148,8 @@ async def test_saving_what_was_hidden_keeps_the_real_values(
     await _save(phone, stage, ADMIN(set_config=network))
     await _save(phone, stage, ADMIN(set_config=bluetooth))
     await _save(phone, stage, ADMIN(set_module_config=mqtt))
+    display.screen_brightness = 12
+    await _save(phone, stage, ADMIN(store_ui_config=display))
     await _save(phone, stage, ADMIN(set_config=security))
     configs = stage.node.state.configs
     assert configs["network"].network.wifi_ssid == "loft"
@@ -141,6 +160,10 @@ async def test_saving_what_was_hidden_keeps_the_real_values(
     assert configs["security"].security.private_key == key == stage.node.state.private_key
     assert stage.node.state.modules["mqtt"].mqtt.password == MQTT_PASSWORD
     assert stage.node.state.modules["mqtt"].mqtt.username == "someone"
+    assert (stage.node.state.ui.screen_brightness, stage.node.state.ui.pin_code) == (
+        12,
+        DISPLAY_PIN,
+    )
     assert stage.own == num
     sent = b"".join(p.decoded.payload for p in stage.node.packets(PORT.ADMIN_APP))
     assert SEKRIT.encode() not in sent
@@ -193,7 +216,14 @@ async def test_log_lines_hold_no_secret(
     refused = phone.send_text("never sent", to=0)
     await phone.outcome(refused)
     await stage.settle()
-    for secret in (WIFI_PSK, MQTT_PASSWORD, "private matter", "never sent", str(FIXED_PIN)):
+    for secret in (
+        WIFI_PSK,
+        MQTT_PASSWORD,
+        "private matter",
+        "never sent",
+        str(FIXED_PIN),
+        str(DISPLAY_PIN),
+    ):
         assert secret not in caplog.text
     assert stage.node.state.private_key.hex() not in caplog.text
     for event in stage.events:

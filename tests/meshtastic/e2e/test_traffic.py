@@ -17,7 +17,7 @@ from tests.simulators.meshtastic_config import NodeConfig
 UNKNOWN_PORT = 301
 ANY_PORTS = [
     PORT.TEXT_MESSAGE_APP,
-    PORT.REMOTE_HARDWARE_APP,
+    PORT.PAXCOUNTER_APP,
     PORT.POSITION_APP,
     PORT.WAYPOINT_APP,
     PORT.ALERT_APP,
