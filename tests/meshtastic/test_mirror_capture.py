@@ -104,6 +104,14 @@ def test_new_capture_begins_from_nothing() -> None:
     assert replayed(mirror) == dump
 
 
+def test_rest_of_an_earlier_answer_is_no_part_of_it() -> None:
+    """A serial port still brings what a program before us had asked for."""
+    dump = connections("2.7.26")[2].dump
+    assert packets.variant(dump[0])[0] == packets.MY_INFO
+    assert replayed(captured(dump[12:] + dump)) == dump
+    assert replayed(captured(dump[:20] + dump)) == dump
+
+
 @pytest.mark.parametrize("missing", [packets.MY_INFO, packets.NODE_INFO])
 def test_capture_without_identity_is_not_complete(missing: int) -> None:
     """A client could not use it, so the earlier one stays."""

@@ -106,6 +106,9 @@ class Mirror:
         except wire.WireError:
             self.counters["malformed_frames"] += 1
             return True
+        if captured.number == packets.MY_INFO:
+            # Every answer begins so: what came before is the rest of what somebody else had asked.
+            self._capture.clear()
         if len(self._capture) >= MAX_CAPTURE:
             self.counters["capture_overflow"] += 1
         else:

@@ -8,6 +8,7 @@ import pytest
 from custom_components.meshmonitor.mesh.source import ProbeError, ProbeReason
 from custom_components.meshmonitor.mesh.transport import SerialEndpoint
 from custom_components.meshmonitor.meshtastic.probe import probe
+from tests.clients.meshtastic_phone import frame
 from tests.meshtastic.e2e.conftest import OpenStage
 from tests.meshtastic.e2e.stage import Served, Stage
 from tests.simulators.meshtastic_config import Flavour, NodeConfig
@@ -141,6 +142,24 @@ async def test_half_a_frame_of_an_earlier_program_is_overcome(
     await stage.start()
     assert stage.node.tally["malformed"] == 1
     assert len(stage.node.want_configs) == 1
+
+
+async def test_half_an_answer_to_an_earlier_program_is_overcome(
+    open_serial_stage: OpenStage,
+) -> None:
+    """The radio goes on with it until it is asked anew; no phone is told any of it twice."""
+    stage = await open_serial_stage(NodeConfig(frame_delay=0.002), started=False)
+    device = os.open(stage.node.replug(), os.O_RDWR | os.O_NOCTTY)
+    os.write(device, frame(mesh_pb2.ToRadio(want_config_id=77).SerializeToString()))
+    serial = stage.node._serial
+    assert serial is not None
+    await stage.until(lambda: serial.frames_sent > 12)
+    os.close(device)
+    await stage.start()
+    dump = await (await stage.phone()).want_config(5)
+    kinds = [mesh_pb2.FromRadio.FromString(p).WhichOneof("payload_variant") for p in dump]
+    assert kinds[0] == "my_info"
+    assert [kinds.count(kind) for kind in ("my_info", "channel", "config")] == [1, 8, 10]
 
 
 async def test_a_serial_radio_is_proved(serial_node: tuple[SimulatedNode, str]) -> None:
