@@ -182,14 +182,18 @@ def test_what_was_heard_survives_a_new_capture() -> None:
     """The radio stores less than what was heard."""
     mirror = mirror_of("2.7.26", 2)
     position = mesh_pb2.Position(latitude_i=52_0000000, longitude_i=4_0000000, sats_in_view=9)
-    mirror.live(heard(OTHER, packets.POSITION, position.SerializeToString()), NOW)
+    relayed = heard(
+        OTHER, packets.POSITION, position.SerializeToString(), hop_limit=2, relay_node=0x42
+    )
+    mirror.live(relayed, NOW)
     mirror.begin_capture()
     for payload in connections("2.7.26")[2].dump:
         mirror.capture(payload)
     mirror.complete_capture()
     assert mirror.state is not None
-    reading = mirror.state.nodes[OTHER].readings[packets.POSITION, 0]
-    assert reading.payload == position.SerializeToString()
+    record = mirror.state.nodes[OTHER]
+    assert record.readings[packets.POSITION, 0].payload == position.SerializeToString()
+    assert record.relay == 0x42
 
 
 @pytest.mark.parametrize("num", [0, 1, 0xFFFFFFFF])
