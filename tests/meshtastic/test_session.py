@@ -124,6 +124,16 @@ def test_recorded_dump(path: Path, size: int) -> None:
     assert made.malformed_frames == 0
 
 
+def test_field_newer_than_the_schema_hides_no_variant() -> None:
+    """What every reader takes a frame for, that it is; a variant that is new is one as well."""
+    made = live(0.0, answers_heartbeats=False)
+    new_field = b"\xc2\x02\x01x"  # Number 40.
+    packet = encode(PACKET[4:] + new_field)
+    step = made.receive(packet + encode(new_field), 1.0)
+    assert [event.variant and event.variant.number for event in step.events] == [2, 40]
+    assert [encode(event.payload) for event in step.events] == [packet, encode(new_field)]
+
+
 def test_nonce_is_never_a_special_one() -> None:
     """The radio gives less for two numbers, and zero and one are no good to tell answers by."""
     made = session(0, 1, 69420, 69421, 5)

@@ -5,6 +5,7 @@ A ``FromRadio`` holds one variant; the commonest is a ``MeshPacket`` (protobufs
 than the schema and explicit zeros are nothing special here.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 import struct
 from typing import Final
@@ -162,23 +163,33 @@ class MeshPacket:
 def variant(payload: bytes) -> tuple[int, bytes]:
     """Return number and value of the variant that a ``FromRadio`` holds.
 
-    A known variant counts before an unknown one: any reader would see the known one.
-
     Returns:
         The field's number, 0 for an empty message; and its bytes, empty for a number or flag.
 
     Raises:
         wire.WireError: The message is malformed.
     """
+    found = variant_of(wire.scan(payload))
+    if found is None:
+        return 0, b""
+    return found.number, wire.value_bytes(payload, found)
+
+
+def variant_of(fields: Iterable[wire.Field]) -> wire.Field | None:
+    """Return which field of a ``FromRadio`` is its variant; None for an empty one.
+
+    A known variant counts before an unknown one: any reader would see the known one.
+
+    Args:
+        fields: Those of the whole message.
+    """
     found = None
-    for item in wire.scan(payload):
+    for item in fields:
         if item.number == ID:
             continue
         if found is None or item.number <= _LAST_KNOWN or found.number > _LAST_KNOWN:
             found = item
-    if found is None:
-        return 0, b""
-    return found.number, wire.value_bytes(payload, found)
+    return found
 
 
 def parse_packet(raw: bytes) -> MeshPacket:

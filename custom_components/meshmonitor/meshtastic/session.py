@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Final
 
-from . import wire
+from . import packets, wire
 from .framing import FrameDecoder, encode
 
 HEARTBEAT_INTERVAL: Final = 30.0
@@ -29,7 +29,6 @@ forgotten the session: it restarted without a word, or heard nothing from here f
 port shows neither, and nothing would ever come again."""
 _RESERVED_NONCES: Final = frozenset({0, 1, 69420, 69421})
 
-_ID: Final = 1
 _CONFIG_COMPLETE: Final = 7
 _REBOOTED: Final = 8
 _LOG_RECORD: Final = 6
@@ -223,7 +222,7 @@ class Session:
         elif _LOG_RECORD not in found:
             # A radio that waits to be asked answers heartbeats all the same, and logs.
             self._last_said = now
-        variant = next((field for field in reversed(fields) if field.number != _ID), None)
+        variant = packets.variant_of(fields)
         complete = found.get(_CONFIG_COMPLETE)
         if self.phase is not Phase.DUMP:
             if complete is None:
