@@ -231,7 +231,7 @@ def test_malformed_frames_are_counted_and_left_out() -> None:
         assert mirror.capture(payload)
     assert mirror.complete_capture().is_complete
     assert replayed(mirror) == dump
-    assert mirror.counters["malformed_frames"] == 2
+    assert mirror.counters["malformed_frames"] == len(broken)
 
 
 def test_capture_is_bounded() -> None:

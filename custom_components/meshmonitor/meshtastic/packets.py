@@ -28,7 +28,8 @@ CHANNEL: Final = 10
 METADATA: Final = 13
 FILE_INFO: Final = 15
 UI_CONFIG: Final = 17
-_LAST_KNOWN: Final = 18
+LAST_KNOWN: Final = 18
+"""The newest variant of the schema; its numbers are the same in every version."""
 
 CONFIGURATION: Final = frozenset(
     {MY_INFO, CONFIG, MODULE_CONFIG, CHANNEL, METADATA, FILE_INFO, UI_CONFIG}
@@ -187,7 +188,7 @@ def variant_of(fields: Iterable[wire.Field]) -> wire.Field | None:
     for item in fields:
         if item.number == ID:
             continue
-        if found is None or item.number <= _LAST_KNOWN or found.number > _LAST_KNOWN:
+        if found is None or item.number <= LAST_KNOWN or found.number > LAST_KNOWN:
             found = item
     return found
 
