@@ -11,7 +11,7 @@ from meshtastic.protobuf import mesh_pb2
 from custom_components.meshmonitor.meshtastic import packets, wire
 from custom_components.meshmonitor.meshtastic.decode import Decoder
 from custom_components.meshmonitor.meshtastic.framing import FrameDecoder
-from custom_components.meshmonitor.meshtastic.mirror import Mirror
+from custom_components.meshmonitor.meshtastic.mirror import MAX_NODES, Mirror
 from custom_components.meshmonitor.meshtastic.replay import ReplayKind
 
 FIXTURES: Final = Path(__file__).resolve().parent.parent / "fixtures"
@@ -59,9 +59,9 @@ def connections(version: str) -> dict[int, Connection]:
     return found
 
 
-def captured(dump: list[bytes]) -> Mirror:
+def captured(dump: list[bytes], *, max_nodes: int = MAX_NODES) -> Mirror:
     """Return a mirror that has captured a dump."""
-    mirror = Mirror()
+    mirror = Mirror(max_nodes=max_nodes)
     mirror.begin_capture()
     for payload in dump:
         assert mirror.capture(payload)

@@ -136,7 +136,7 @@ def test_telemetry_packet_on_firmware_that_tells_it_in_node_infos() -> None:
 
 
 def test_own_packets() -> None:
-    """The radio's own measurements are told of it; it never hears itself."""
+    """The radio's own measurements are told of it; it never hears itself, but was heard now."""
     mirror = mirror_of("2.8.0-dev")
     own = mirror.my_node_num
     assert own is not None
@@ -146,9 +146,13 @@ def test_own_packets() -> None:
     assert mirror.live(packet, NOW).nodes == {own}
     info = node_of(mirror, own)
     assert info.device_metrics == sent.device_metrics
-    info.ClearField("device_metrics")
-    before.ClearField("device_metrics")
+    assert info.last_heard == int(NOW) - 5
+    before.device_metrics.CopyFrom(info.device_metrics)
+    before.last_heard = info.last_heard
     assert info == before
+    # A radio that has no clock says nothing of the time.
+    mirror.live(heard(own, packets.TELEMETRY, sent.SerializeToString(), rx_time=None), NOW + 9)
+    assert node_of(mirror, own).last_heard == before.last_heard
     assert not mirror.live(heard(own, packets.ROUTING, b"\x18\x00", to=own), NOW)
 
 

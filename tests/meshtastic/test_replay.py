@@ -178,6 +178,18 @@ def test_removed_nodes_leave_no_gap() -> None:
     assert info.my_info.nodedb_count == len(left)
 
 
+def test_places_of_removed_nodes_are_given_back() -> None:
+    """However many come and go, no more is kept than of those that are there."""
+    mirror = captured(connections("2.7.26")[2].dump, max_nodes=150)
+    few = len(chunks_of(mirror.replay(ReplayKind.FULL, redacted=False)))
+    for number in range(1000):
+        mirror.live(heard(0x2000_0000 + number, packets.TEXT_MESSAGE, b"hello"), NOW + number)
+    state = mirror.state
+    assert state is not None
+    assert len(state.nodes) == 150
+    assert len(state.layout._pieces) <= few + 4
+
+
 def test_own_node_is_the_first_of_the_nodes() -> None:
     """With its present values."""
     mirror = mirror_of("2.8.0-dev")

@@ -15,6 +15,7 @@ from custom_components.meshmonitor.meshtastic.session import (
     HEARTBEAT_INTERVAL,
     PARTIAL_FRAME_TIMEOUT,
     PROGRESS_TIMEOUT,
+    QUIET_TIMEOUT,
     EventKind,
     Phase,
     Session,
@@ -45,6 +46,8 @@ MY_INFO: Final = from_radio(my_info=mesh_pb2.MyNodeInfo(my_node_num=7))
 PACKET: Final = from_radio(packet=mesh_pb2.MeshPacket(id=9, to=1))
 COMPLETE: Final = from_radio(config_complete_id=NONCE)
 REBOOTED: Final = from_radio(rebooted=True)
+BANNER: Final = b"\r\n\r\n//\\ E S H T /\\ S T / C\r\n\r\n"
+LOG_RECORD: Final = from_radio(log_record=mesh_pb2.LogRecord(message="[Router] Rx"))
 HEARTBEAT_ANSWER: Final = from_radio(queueStatus=mesh_pb2.QueueStatus(free=16, maxlen=16))
 PACKET_ANSWER: Final = from_radio(
     queueStatus=mesh_pb2.QueueStatus(free=15, maxlen=16, mesh_packet_id=77)
@@ -121,6 +124,16 @@ def test_recorded_dump(path: Path, size: int) -> None:
     assert made.malformed_frames == 0
 
 
+def test_field_newer_than_the_schema_hides_no_variant() -> None:
+    """What every reader takes a frame for, that it is; a variant that is new is one as well."""
+    made = live(0.0, answers_heartbeats=False)
+    new_field = b"\xc2\x02\x01x"  # Number 40.
+    packet = encode(PACKET[4:] + new_field)
+    step = made.receive(packet + encode(new_field), 1.0)
+    assert [event.variant and event.variant.number for event in step.events] == [2, 40]
+    assert [encode(event.payload) for event in step.events] == [packet, encode(new_field)]
+
+
 def test_nonce_is_never_a_special_one() -> None:
     """The radio gives less for two numbers, and zero and one are no good to tell answers by."""
     made = session(0, 1, 69420, 69421, 5)
@@ -189,6 +202,78 @@ def test_reboot_while_live() -> None:
     assert phase(made) is Phase.DUMP
     assert made.tick(500.0 + FIRST_FRAME_TIMEOUT).drop is None
     assert made.tick(500.1 + FIRST_FRAME_TIMEOUT).drop == "no answer to the configuration request"
+
+
+@pytest.mark.parametrize("cut", range(1, len(BANNER)))
+def test_reboot_that_only_text_tells(cut: int) -> None:
+    """Firmware 2.8 says so on its console in no other way, wherever the text is cut."""
+    made = session(NONCE, 77, is_serial=True)
+    made.open(0.0)
+    made.receive(BANNER[-4:] + MY_INFO + COMPLETE, 1.0)
+    steps = [
+        made.receive(PACKET + b"ets Jul 29 2019 \x94" + BANNER[:cut], 500.0),
+        made.receive(BANNER[cut:] + b"DEBUG | [Power] \x94", 500.0),
+        made.receive(b"DEBUG" + MY_INFO + from_radio(config_complete_id=77), 510.0),
+    ]
+    assert kinds(steps) == [
+        EventKind.LIVE,
+        EventKind.DUMP_STARTED,
+        EventKind.DUMP_FRAME,
+        EventKind.DUMP_COMPLETE,
+    ]
+    written = b"".join(step.write for step in steps)
+    assert [message.want_config_id for message in asked(written)] == [77, 0]
+
+
+def test_reboot_told_in_both_ways_is_one() -> None:
+    """Firmware 2.7 writes a frame, and its text behind that."""
+    made = session(NONCE, 77, 78, is_serial=True)
+    made.open(0.0)
+    made.receive(MY_INFO + COMPLETE, 1.0)
+    first = made.receive(b"rst:0x1" + REBOOTED + BANNER, 500.0)
+    assert [message.want_config_id for message in asked(first.write)] == [77]
+    assert made.receive(BANNER, 501.0).write == b""
+    made.receive(from_radio(config_complete_id=77), 502.0)
+    again = made.receive(BANNER, 503.0)
+    assert [message.want_config_id for message in asked(again.write)] == [78]
+
+
+def test_text_that_looks_like_a_reboot() -> None:
+    """A text of the mesh is in a frame; and there is no console behind a network connection."""
+    made = session(is_serial=True)
+    made.open(0.0)
+    made.receive(MY_INFO + COMPLETE, 1.0)
+    packet = mesh_pb2.MeshPacket(id=9, decoded=mesh_pb2.Data(payload=BANNER))
+    assert kinds([made.receive(from_radio(packet=packet), 2.0)]) == [EventKind.LIVE]
+    networked = live(0.0, answers_heartbeats=True)
+    assert networked.receive(BANNER, 1.0) == Step()
+
+
+def test_serial_radio_that_forgot_the_session() -> None:
+    """It answers heartbeats and logs, but tells nothing of its own: it is asked again."""
+    made = session(NONCE, 77, is_serial=True)
+    made.open(0.0)
+    made.receive(MY_INFO + COMPLETE, 0.0)
+    made.receive(PACKET, 100.0)
+    now = 100.0
+    while not kinds([step := made.tick(now)]):
+        assert now < 1000
+        made.receive(HEARTBEAT_ANSWER + LOG_RECORD, now)
+        now += step.delay
+    assert kinds([step]) == [EventKind.DUMP_STARTED]
+    assert [message.want_config_id for message in asked(step.write)] == [77]
+    assert 0 < now - QUIET_TIMEOUT - 100.0 <= 5.0
+
+
+@pytest.mark.parametrize("said", [PACKET, PACKET_ANSWER])
+def test_quiet_serial_radio_is_left_alone(said: bytes) -> None:
+    """Its own measurements each minute are enough, or a word about what it was sent."""
+    made = session(NONCE, is_serial=True)
+    made.open(0.0)
+    made.receive(MY_INFO + COMPLETE, 0.0)
+    for now in range(5, 3000, 5):
+        made.receive(said if now % 240 == 0 else HEARTBEAT_ANSWER, now)
+        assert kinds([made.tick(now)]) == []
 
 
 def test_reboot_that_is_none() -> None:

@@ -42,6 +42,18 @@ class Cut:
     """How many connections suffer it."""
 
 
+@dataclass(slots=True)
+class Tear:
+    """Lose the end of a chosen frame and go on, as a USB port does whose buffer is full."""
+
+    after_frames: int
+    """Whole frames that get through on the connection before."""
+    missing: int = 3
+    """Bytes that are lost."""
+    times: int = 1
+    """How many connections suffer it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Dribble:
     """Send in small pieces."""
@@ -60,6 +72,7 @@ class Faults:
     mute: bool = False
     """The node reads but sends nothing, on connections that are open as well: a dead peer."""
     cut: Cut | None = None
+    tear: Tear | None = None
     dribble: Dribble | None = None
     stolen_after: float | None = None
     """Seconds after which another program takes over each connection, again and again."""
@@ -71,3 +84,11 @@ class Faults:
             return None
         cut.times -= 1
         return cut
+
+    def torn(self, data: bytes, frames_sent: int) -> bytes:
+        """Return what gets through of the frame behind `frames_sent` others of a connection."""
+        tear = self.tear
+        if tear is None or tear.times == 0 or frames_sent != tear.after_frames:
+            return data
+        tear.times -= 1
+        return data[: -tear.missing]

@@ -115,7 +115,7 @@ class Link(ABC):
         faults, pace = self._host.faults, self._host.config.frame_delay
         batch = bytearray()
         while (payload := self.api.next_payload()) is not None:
-            data = self._dress(frame(payload))
+            data = faults.torn(self._dress(frame(payload)), self.frames_sent)
             if (cut := faults.due_cut(self.frames_sent)) is not None:
                 self._write(bytes(batch) + data[: len(data) // 2 if cut.mid_frame else 0])
                 self._close_after_write(reset=cut.reset)

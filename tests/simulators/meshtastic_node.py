@@ -228,7 +228,7 @@ class SimulatedNode(Watched, Injection):
         if listening:
             await self.listen()
         if self._serial is not None:
-            self._serial.say_rebooted(self._serial_looks[0])
+            self._serial.say_rebooted(self._serial_looks[0], announces=self.config.flavour == "2.7")
         self._changed()
 
     def become(self, num: int) -> None:

@@ -20,6 +20,7 @@ BOOT_TEXT: Final = (
     b"ets Jul 29 2019 12:21:46\r\n\r\nrst:0x1 (POWERON_RESET),boot:0x13 (SPI_FAST_FLASH_BOOT)\r\n"
     b"\x1b[32mINFO \x1b[0m| ??:??:?? 1 \r\n\r\n//\\ E S H T /\\ S T / C\r\n\r\n"
 )
+"""What the chip's ROM says, and the firmware behind it."""
 LOG_LINE: Final = (
     b"\x1b[34mDEBUG\x1b[0m| 12:34:56 42 [Router] Rx someone, \x94 and \xc3 mean nothing\r\n"
 )
@@ -43,11 +44,20 @@ class PtyLink(Link):
         if boot_text:
             self._write(boot_text)
 
-    def say_rebooted(self, boot_text: bytes) -> None:
-        """Show a restart as the console does: text, and a `rebooted` frame for a client."""
+    def say_rebooted(self, boot_text: bytes, *, announces: bool) -> None:
+        """Show a restart as the console does.
+
+        Args:
+            boot_text: What it says; the last line but one is the firmware's own.
+            announces: Whether a `rebooted` frame for a client stands before that line. Firmware 2.8
+                may write no frame there (`canWrite` in `SerialConsole::SerialConsole`).
+        """
         self.api.reset()
-        self._write(boot_text)
-        self._write(frame(mesh_pb2.FromRadio(rebooted=True).SerializeToString()))
+        rom, end, firmware = boot_text.partition(b"BOOT)\r\n")
+        self._write(rom + end)
+        if announces:
+            self._write(frame(mesh_pb2.FromRadio(rebooted=True).SerializeToString()))
+        self._write(firmware)
 
     @override
     def end(self, *, reset: bool = False) -> None:

@@ -40,10 +40,17 @@ class FrameDecoder:
     At most one frame's worth of bytes is held back between calls.
     """
 
-    def __init__(self) -> None:
-        """Start with nothing received."""
+    def __init__(self, *, keep_stray: int = 0) -> None:
+        """Start with nothing received.
+
+        Args:
+            keep_stray: How many of the bytes outside frames are kept, for who can read them.
+        """
         self._pending = b""
         self._partial_since: float | None = None
+        self._keep_stray = keep_stray
+        self.stray = b""
+        """The last bytes that stood outside every frame, as many as are kept."""
         self.skipped_bytes = 0
         """Bytes that stood outside every frame."""
         self.oversize_frames = 0
@@ -70,10 +77,11 @@ class FrameDecoder:
             if start < 0:
                 # A first marker byte at the very end may be half of a marker.
                 keep = end - 1 if end > position and buffer[end - 1] == START1 else end
-                self.skipped_bytes += keep - position
+                self._skip(buffer[position:keep])
                 position = keep
                 break
-            self.skipped_bytes += start - position
+            if start > position:
+                self._skip(buffer[position:start])
             position = start
             if end - start < HEADER_SIZE:
                 break
@@ -96,6 +104,11 @@ class FrameDecoder:
             # What is pending now began in these bytes, not in those of an earlier call.
             self._partial_since = now
         return payloads
+
+    def _skip(self, data: bytes) -> None:
+        self.skipped_bytes += len(data)
+        if self._keep_stray:
+            self.stray = (self.stray + data)[-self._keep_stray :]
 
     def abandon_partial(self, now: float = 0.0) -> list[bytes]:
         """Give up waiting for the rest of a frame and look for frames inside what came of it.

@@ -26,6 +26,7 @@ from .nodes import USER, ReadingKey
 from .packets import MeshPacket
 from .redaction import redact, restore
 from .replay import Replay, ReplayKind, replayed_packet
+from .soundness import is_sound
 
 MAX_NODES: Final = 4000
 """Far more than any radio remembers."""
@@ -76,6 +77,8 @@ class Mirror:
         """Whether all that is known comes from an earlier run: the private key is not."""
         self._max_nodes = max_nodes
         self._state: MirrorState | None = None
+        self.is_capture_damaged = False
+        """Whether a frame of the answer that is arriving did not come whole."""
         self._capture: list[Captured] | None = None
         self._pending: MirrorState | None = None
         self._answers: dict[AdminQuery, bytes] = {}
@@ -86,6 +89,7 @@ class Mirror:
         """The radio was asked for everything; what was captured of an earlier answer is void."""
         self._capture = []
         self._pending = None
+        self.is_capture_damaged = False
 
     def capture(self, payload: bytes) -> bool:
         """Take a frame that came before the end of the answer.
@@ -102,10 +106,20 @@ class Mirror:
             captured = read_captured(payload)
             if captured.number in _NO_CONFIGURATION:
                 return False
+            if captured.number <= packets.LAST_KNOWN:
+                wire.scan(captured.value)
             redact(payload)
         except wire.WireError:
             self.counters["malformed_frames"] += 1
+            self.is_capture_damaged = True
             return True
+        if captured.number == packets.MY_INFO:
+            # Every answer begins so: what came before is the rest of what somebody else had asked.
+            self._capture.clear()
+            self.is_capture_damaged = False
+        if not is_sound(payload):
+            # It may as well be newer than our schema, so it is kept.
+            self.is_capture_damaged = True
         if len(self._capture) >= MAX_CAPTURE:
             self.counters["capture_overflow"] += 1
         else:

@@ -78,6 +78,8 @@ def follow_packet(
     says_something = _take_content(state, record, packet, now)
     if is_own and not says_something:
         return NO_CHANGE
+    if is_own:
+        record.spoke(packet, now)
     state.touch(record)
     return _changed(num, is_new=is_new)
 

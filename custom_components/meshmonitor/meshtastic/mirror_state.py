@@ -168,6 +168,7 @@ class MirrorState:
             if before is not None:
                 record.readings = before.readings
                 record.rssi = before.rssi
+                record.relay = before.relay
                 record.heard_at = before.heard_at
                 if record.message(nodes.DEVICE_METRICS) == before.message(nodes.DEVICE_METRICS):
                     record.metrics_heard = before.metrics_heard

@@ -222,16 +222,13 @@ class NodeRecord:
         """Return whether a field is there, be it with a zero."""
         return field in self._fields
 
-    def _item(self, field: int) -> wire.Field | None:
-        encoded = self._fields.get(field)
-        return wire.scan(encoded)[0] if encoded else None
-
     @property
     def snr(self) -> float | None:
         """In dB, of the last packet that was heard from the node itself."""
-        if self.has(HOPS_AWAY) and self.number(HOPS_AWAY) != 0:
+        encoded = self._fields.get(SNR)
+        if not encoded or self.number(HOPS_AWAY):
             return None
-        return packets.float32(self._item(SNR))
+        return packets.float32(wire.scan(encoded)[0])
 
     def set_field(self, field: int, encoded: bytes) -> bool:
         """Set a field to its ready-made form; empty bytes remove it. Returns whether it differs."""
@@ -277,6 +274,16 @@ class NodeRecord:
             if packet.rx_snr is not None:
                 bits = int.from_bytes(struct.pack("<f", packet.rx_snr), "little")
                 self.set_field(SNR, wire.fixed32_field(SNR, bits) if bits else b"")
+
+    def spoke(self, packet: MeshPacket, now: float) -> None:
+        """Take over when the own node told something of itself, if it has a clock.
+
+        It never hears itself, but says of itself that it was heard just now, whenever asked
+        (``refreshLocalMeshNode``, firmware ``src/mesh/MeshService.cpp``).
+        """
+        stated = sane_time(packet.rx_time, now)
+        if stated is not None:
+            self.set_field(LAST_HEARD, wire.fixed32_field(LAST_HEARD, int(stated)))
 
     def take_user(self, user: bytes, channel: int | None) -> bool:
         """Take over a ``User`` that the node sent of itself.

@@ -5,6 +5,7 @@ A ``FromRadio`` holds one variant; the commonest is a ``MeshPacket`` (protobufs
 than the schema and explicit zeros are nothing special here.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 import struct
 from typing import Final
@@ -27,7 +28,8 @@ CHANNEL: Final = 10
 METADATA: Final = 13
 FILE_INFO: Final = 15
 UI_CONFIG: Final = 17
-_LAST_KNOWN: Final = 18
+LAST_KNOWN: Final = 18
+"""The newest variant of the schema; its numbers are the same in every version."""
 
 CONFIGURATION: Final = frozenset(
     {MY_INFO, CONFIG, MODULE_CONFIG, CHANNEL, METADATA, FILE_INFO, UI_CONFIG}
@@ -162,23 +164,33 @@ class MeshPacket:
 def variant(payload: bytes) -> tuple[int, bytes]:
     """Return number and value of the variant that a ``FromRadio`` holds.
 
-    A known variant counts before an unknown one: any reader would see the known one.
-
     Returns:
         The field's number, 0 for an empty message; and its bytes, empty for a number or flag.
 
     Raises:
         wire.WireError: The message is malformed.
     """
-    found = None
-    for item in wire.scan(payload):
-        if item.number == ID:
-            continue
-        if found is None or item.number <= _LAST_KNOWN or found.number > _LAST_KNOWN:
-            found = item
+    found = variant_of(wire.scan(payload))
     if found is None:
         return 0, b""
     return found.number, wire.value_bytes(payload, found)
+
+
+def variant_of(fields: Iterable[wire.Field]) -> wire.Field | None:
+    """Return which field of a ``FromRadio`` is its variant; None for an empty one.
+
+    A known variant counts before an unknown one: any reader would see the known one.
+
+    Args:
+        fields: Those of the whole message.
+    """
+    found = None
+    for item in fields:
+        if item.number == ID:
+            continue
+        if found is None or item.number <= LAST_KNOWN or found.number > LAST_KNOWN:
+            found = item
+    return found
 
 
 def parse_packet(raw: bytes) -> MeshPacket:

@@ -17,6 +17,9 @@ from .session import DISCONNECT, HEARTBEAT_INTERVAL, EventKind, Phase, Session, 
 _LOGGER = logging.getLogger(__name__)
 
 _MAX_NONCE: Final = 0xFFFFFFFF
+DAMAGED_DUMPS: Final = 2
+"""So many configurations in a row of which a frame did not come whole are read again. What comes
+with a fault each time is no accident, and better than nothing."""
 
 
 class RadioListener(Protocol):
@@ -77,6 +80,8 @@ class Radio:
         self._name = name
         self._clock = clock
         self._damaged_frames = 0
+        self._damaged_dumps = 0
+        self._malformed_before = 0
         self._session = Session(
             lambda: random.randint(2, _MAX_NONCE),
             is_serial=isinstance(endpoint, SerialEndpoint),
@@ -99,7 +104,7 @@ class Radio:
 
     def link_opened(self, now: float) -> None:
         """Begin the handshake."""
-        self._mirror.begin_capture()
+        self._begin_capture()
         self.link.write(self._session.open(now))
 
     def link_data(self, data: bytes, now: float) -> None:
@@ -132,7 +137,7 @@ class Radio:
                     case EventKind.DUMP_STARTED:
                         self._listener.session_lost()
                         self.link.mark_handshake()
-                        self._mirror.begin_capture()
+                        self._begin_capture()
                     case EventKind.DUMP_COMPLETE:
                         self._complete()
                     case EventKind.DUMP_FRAME:
@@ -152,7 +157,20 @@ class Radio:
         if step.drop is not None:
             self.link.drop(step.drop)
 
+    def _begin_capture(self) -> None:
+        self._mirror.begin_capture()
+        self._malformed_before = self._session.malformed_frames
+
     def _complete(self) -> None:
+        is_damaged = (
+            self._mirror.is_capture_damaged
+            or self._session.malformed_frames > self._malformed_before
+        )
+        if is_damaged and self._damaged_dumps < DAMAGED_DUMPS:
+            self._damaged_dumps += 1
+            self.link.drop("damaged configuration")
+            return
+        self._damaged_dumps = 0
         result = self._mirror.complete_capture()
         if not result.is_complete:
             self.link.drop(f"incomplete configuration: {result.problem}")

@@ -137,6 +137,8 @@ class Layout:
         piece = self._piece_of.pop(id(item))
         piece.items.remove(item)
         piece.forget()
+        if not piece.items:
+            self._pieces.remove(piece)
 
     def changed(self, item: Item) -> None:
         """Take note that a frame is no longer what it was."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Final
 
-from . import wire
+from . import packets, wire
 from .framing import FrameDecoder, encode
 
 HEARTBEAT_INTERVAL: Final = 30.0
@@ -22,13 +22,18 @@ FIRST_FRAME_TIMEOUT: Final = 20.0
 PROGRESS_TIMEOUT: Final = 20.0
 """The longest pause inside a configuration dump. Slow boards need ten seconds for all of it."""
 PARTIAL_FRAME_TIMEOUT: Final = 5.0
+QUIET_TIMEOUT: Final = 300.0
+"""A radio tells its client its own measurements each minute (``DeviceTelemetryModule::runOnce``).
+One at a serial port that says nothing of its own for so long, though it answers heartbeats, has
+forgotten the session: it restarted without a word, or heard nothing from here for 15 minutes. The
+port shows neither, and nothing would ever come again."""
 _RESERVED_NONCES: Final = frozenset({0, 1, 69420, 69421})
 
-_ID: Final = 1
 _CONFIG_COMPLETE: Final = 7
 _REBOOTED: Final = 8
+_LOG_RECORD: Final = 6
 _QUEUE_STATUS: Final = 11
-_TRAFFIC: Final = frozenset({2, 6, _QUEUE_STATUS, 12, 14, 16})
+_TRAFFIC: Final = frozenset({2, _LOG_RECORD, _QUEUE_STATUS, 12, 14, 16})
 """Packets, log records, queue states, files, MQTT and notifications: no part of a dump. A radio
 that is in use says so much that a dump whose end was lost would never be missed."""
 _MESH_PACKET_ID: Final = 4
@@ -39,6 +44,13 @@ DISCONNECT: Final = bytes.fromhex("2001")
 """``ToRadio.disconnect``: the radio closes at once instead of waiting for a lost peer."""
 _SERIAL_WAKE: Final = b"\xc3" * 32
 """What the Python client writes first: it completes a half-read frame in the radio's parser."""
+
+_BOOT_BANNER: Final = b"E S H T"
+"""Out of the text with which every firmware boots (``src/main.cpp``). Up to 2.7 it writes
+``rebooted`` just before; later ones write no frame until they are spoken to
+(``src/SerialConsole.cpp``, ``StreamAPI::writeFrame``)."""
+_KEPT_TEXT: Final = 2048
+"""More than comes in one piece."""
 
 
 class Phase(Enum):
@@ -114,11 +126,13 @@ class Session:
         self._last_progress: float | None = None
         self._last_heartbeat = 0.0
         self._answers_heartbeats = False
+        self._last_said = 0.0
+        self._is_restarting = False
 
     def open(self, now: float) -> bytes:
         """Begin; returns what to write."""
-        self.decoder = FrameDecoder()
-        self._answers_heartbeats = False
+        self.decoder = FrameDecoder(keep_stray=_KEPT_TEXT if self._is_serial else 0)
+        self._answers_heartbeats = self._is_restarting = False
         request = self._request(now)
         return _SERIAL_WAKE + request if self._is_serial else request
 
@@ -129,7 +143,12 @@ class Session:
     def receive(self, data: bytes, now: float) -> Step:
         """Take bytes from the radio."""
         self._last_data = now
-        return self._take(self.decoder.feed(data, now), now)
+        step = self._take(self.decoder.feed(data, now), now)
+        if _BOOT_BANNER in self.decoder.stray:
+            self.decoder.stray = b""
+            if not self._is_restarting:
+                return self._restart(step, now)
+        return step
 
     def tick(self, now: float) -> Step:
         """Do what is due."""
@@ -142,6 +161,8 @@ class Session:
             return Step(drop=self._overdue(now), delay=1.0)
         silence = now - self._last_data
         limit = SILENT_HEARTBEATS * self._heartbeat_interval
+        if self._is_serial and now - self._last_said > QUIET_TIMEOUT:
+            return self._restart(Step(), now)
         if self._answers_heartbeats and silence > limit:
             return Step(drop="no answer to heartbeats")
         due = self._last_heartbeat + self._heartbeat_interval - now
@@ -157,6 +178,12 @@ class Session:
         elif now - self._last_progress > PROGRESS_TIMEOUT:
             return "the configuration stopped arriving"
         return None
+
+    def _restart(self, step: Step, now: float) -> Step:
+        """Ask again a radio that has forgotten what it was asked, behind what it still said."""
+        self._is_restarting = True
+        started = SessionEvent(EventKind.DUMP_STARTED)
+        return Step((*step.events, started), step.write + self._request(now))
 
     def _request(self, now: float) -> bytes:
         self.phase = Phase.DUMP
@@ -184,17 +211,18 @@ class Session:
         found = {field.number: field for field in fields}
         if wire.value_int(found.get(_REBOOTED)):
             # Only a serial console says so. What was asked before is forgotten, also half a dump.
+            self._is_restarting = True
             events.append(SessionEvent(EventKind.DUMP_STARTED))
             return self._request(now)
         queue_status = found.get(_QUEUE_STATUS)
-        if (
-            queue_status is not None
-            and now - self._last_heartbeat < _ANSWER_TIMEOUT
-            and _names_no_packet(wire.value_bytes(payload, queue_status))
-        ):
-            # Firmware before 2.7.4 does not answer heartbeats; its silence means nothing.
-            self._answers_heartbeats = True
-        variant = next((field for field in reversed(fields) if field.number != _ID), None)
+        if queue_status is not None and _names_no_packet(wire.value_bytes(payload, queue_status)):
+            if now - self._last_heartbeat < _ANSWER_TIMEOUT:
+                # Firmware before 2.7.4 does not answer heartbeats; its silence means nothing.
+                self._answers_heartbeats = True
+        elif _LOG_RECORD not in found:
+            # A radio that waits to be asked answers heartbeats all the same, and logs.
+            self._last_said = now
+        variant = packets.variant_of(fields)
         complete = found.get(_CONFIG_COMPLETE)
         if self.phase is not Phase.DUMP:
             if complete is None:
@@ -206,6 +234,7 @@ class Session:
             events.append(SessionEvent(EventKind.DUMP_FRAME, payload, variant))
         elif wire.value_int(complete) == self._nonce:
             self.phase = Phase.LIVE
+            self._is_restarting = False
             self._last_heartbeat = now
             events.append(SessionEvent(EventKind.DUMP_COMPLETE))
             return encode(HEARTBEAT)

@@ -370,7 +370,7 @@ class Switchboard(Desk):
     def _resync(self) -> None:
         self._resync_timer = None
         for phone in self.phones():
-            has_old = phone.is_live and phone.handshake_at <= self._changed_at
+            has_old = phone.is_live and phone.config_at <= self._changed_at
             if has_old and phone.name not in self._resync_but:
                 phone.reply(replies.rebooted())
 

@@ -103,6 +103,8 @@ class Phone(ClientHandler):
         """Whether a handshake was completed, so that traffic goes to the client."""
         self.handshake_at = 0.0
         """When the newest handshake was completed, by the monotonic clock."""
+        self.config_at = 0.0
+        """When the configuration was last read: the second half of a handshake is nodes alone."""
         self.reader = desk.backlog.join(
             client.client_id, str(client.address), lambda: client.acknowledged
         )
@@ -322,6 +324,8 @@ class Phone(ClientHandler):
             self.client.send(frame, Worth.ROUTINE)
         self.is_live = True
         self.handshake_at = time.monotonic()
+        if kind is not ReplayKind.NODES:
+            self.config_at = self.handshake_at
         while self._early:
             worth, frame = self._early.popleft()
             self.client.send(frame, worth)

@@ -107,6 +107,24 @@ async def test_a_phone_that_read_the_new_state_is_not_told_to(
     assert _reboots(new) == 0
 
 
+async def test_a_phone_that_read_only_the_nodes_since_is_told(
+    open_stage: OpenStage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The configuration changed between the two halves of its handshake."""
+    monkeypatch.setattr(RESYNC_DELAY, 0.5)
+    stage = await open_stage()
+    phone = await stage.phone(nonce=69420)
+    stage.node.state.configs["lora"].lora.hop_limit = 6
+    await stage.node.reboot()
+    await stage.until_ready(sessions=2)
+    await phone.want_config(69421)
+    assert _reboots(phone) == 0
+    await phone.wait_for(lambda: _reboots(phone) == 1)
+    await phone.want_config(69420)
+    await phone.want_config(69421)
+    await _quiet(stage, phone)
+
+
 async def test_live_configuration_reaches_nobody_as_it_is(stage: Stage) -> None:
     """It spoils what some apps know; they read it in a handshake instead."""
     phone = await stage.phone()

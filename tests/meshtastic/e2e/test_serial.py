@@ -2,15 +2,19 @@
 
 import os
 
+from meshtastic.protobuf import mesh_pb2
 import pytest
 
 from custom_components.meshmonitor.mesh.source import ProbeError, ProbeReason
 from custom_components.meshmonitor.mesh.transport import SerialEndpoint
 from custom_components.meshmonitor.meshtastic.probe import probe
+from tests.clients.meshtastic_phone import frame
 from tests.meshtastic.e2e.conftest import OpenStage
 from tests.meshtastic.e2e.stage import Served, Stage
-from tests.simulators.meshtastic_config import NodeConfig
+from tests.simulators.meshtastic_config import Flavour, NodeConfig
 from tests.simulators.meshtastic_node import SimulatedNode
+
+SESSION = "custom_components.meshmonitor.meshtastic.session"
 
 
 @pytest.fixture
@@ -63,9 +67,12 @@ async def test_a_port_that_is_not_there_yet(open_serial_stage: OpenStage) -> Non
     await stage.until_ready()
 
 
-async def test_a_restart_behind_an_open_port(serial_stage: Stage) -> None:
-    """The port stays; the radio says on it that it began anew, and is read again."""
-    stage = serial_stage
+@pytest.mark.parametrize("flavour", ["2.7", "2.8"])
+async def test_a_restart_behind_an_open_port(
+    open_serial_stage: OpenStage, flavour: Flavour
+) -> None:
+    """The port stays; the radio says on it, as a frame or as text, that it began anew."""
+    stage = await open_serial_stage(NodeConfig(flavour=flavour), log_lines=True)
     phone = await stage.phone()
     stage.node.state.configs["lora"].lora.hop_limit = 7
     await stage.node.reboot()
@@ -73,18 +80,43 @@ async def test_a_restart_behind_an_open_port(serial_stage: Stage) -> None:
     assert len(stage.node.want_configs) == 2
     await phone.wait_for(lambda: any(m.rebooted for m in phone.messages()))
     dump = await phone.want_config(5)
-    assert any(
-        m.config.lora.hop_limit == 7 for m in phone.messages(len(phone.payloads) - len(dump))
-    )
+    configs = [mesh_pb2.FromRadio.FromString(payload).config for payload in dump]
+    assert any(config.lora.hop_limit == 7 for config in configs)
     packet_id = phone.send_text("after the restart")
     assert await phone.outcome(packet_id) == [0]
+    await stage.node.say(stage.node.peer(0).num, "from the air")
+    await phone.wait_for(lambda: phone.texts() == ["from the air"])
 
 
+async def test_a_restart_that_nothing_shows(
+    open_serial_stage: OpenStage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The radio answers heartbeats and says nothing else any more: it is asked again."""
+    # What is meant to be found here is no silence.
+    monkeypatch.setattr(f"{SESSION}.SILENT_HEARTBEATS", 1000.0)
+    stage = await open_serial_stage(heartbeat_interval=0.05)
+    serial = stage.node._serial
+    assert serial is not None
+    serial.api.reset()
+    heartbeats = len(stage.node.heartbeats)
+    await stage.until(lambda: len(stage.node.heartbeats) > heartbeats + 2)
+    assert len(stage.node.want_configs) == 1
+    with monkeypatch.context() as patch:
+        patch.setattr(f"{SESSION}.QUIET_TIMEOUT", 0.0)
+        await stage.node.wait_for(lambda: len(stage.node.want_configs) == 2)
+    await stage.until_ready(sessions=2)
+    phone = await stage.phone()
+    await stage.node.say(stage.node.peer(0).num, "from the air")
+    await phone.wait_for(lambda: phone.texts() == ["from the air"])
+    assert stage.source.link.failures == 0
+
+
+@pytest.mark.parametrize("flavour", ["2.7", "2.8"])
 async def test_a_board_that_restarts_when_its_port_is_opened(
-    open_serial_stage: OpenStage,
+    open_serial_stage: OpenStage, flavour: Flavour
 ) -> None:
     """What it was asked before its restart it has forgotten, and is asked again."""
-    stage = await open_serial_stage(started=False)
+    stage = await open_serial_stage(NodeConfig(flavour=flavour), started=False)
     stage.node.faults.mute = True
     await stage.source.start()
     await stage.node.wait_for(lambda: stage.node.want_configs)
@@ -110,6 +142,24 @@ async def test_half_a_frame_of_an_earlier_program_is_overcome(
     await stage.start()
     assert stage.node.tally["malformed"] == 1
     assert len(stage.node.want_configs) == 1
+
+
+async def test_half_an_answer_to_an_earlier_program_is_overcome(
+    open_serial_stage: OpenStage,
+) -> None:
+    """The radio goes on with it until it is asked anew; no phone is told any of it twice."""
+    stage = await open_serial_stage(NodeConfig(frame_delay=0.002), started=False)
+    device = os.open(stage.node.replug(), os.O_RDWR | os.O_NOCTTY)
+    os.write(device, frame(mesh_pb2.ToRadio(want_config_id=77).SerializeToString()))
+    serial = stage.node._serial
+    assert serial is not None
+    await stage.until(lambda: serial.frames_sent > 12)
+    os.close(device)
+    await stage.start()
+    dump = await (await stage.phone()).want_config(5)
+    kinds = [mesh_pb2.FromRadio.FromString(p).WhichOneof("payload_variant") for p in dump]
+    assert kinds[0] == "my_info"
+    assert [kinds.count(kind) for kind in ("my_info", "channel", "config")] == [1, 8, 10]
 
 
 async def test_a_serial_radio_is_proved(serial_node: tuple[SimulatedNode, str]) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 
+from meshtastic.protobuf import mesh_pb2
 import pytest
 
 from custom_components.meshmonitor.mesh.model import DeliveryState, LinkState
@@ -14,12 +15,13 @@ from custom_components.meshmonitor.mesh.source import (
     SendReason,
 )
 from custom_components.meshmonitor.mesh.transport import TcpEndpoint
+from custom_components.meshmonitor.meshtastic.radio import DAMAGED_DUMPS
 from tests.meshtastic.e2e.conftest import OpenStage
 from tests.meshtastic.e2e.stage import PORT, Served, Stage
 from tests.ports import free_port
 from tests.simulators.meshtastic_client import RawClient
 from tests.simulators.meshtastic_config import NodeConfig
-from tests.simulators.meshtastic_faults import Cut, Dribble, OnConnect
+from tests.simulators.meshtastic_faults import Cut, Dribble, OnConnect, Tear
 from tests.simulators.meshtastic_node import SimulatedNode
 
 NO_INTERFACE = 4
@@ -106,6 +108,36 @@ async def test_a_dump_that_breaks_off_is_asked_for_again(open_stage: OpenStage, 
     dump = await phone.want_config(3)
     assert len(dump) > 40
     assert _requests_by_connection(stage.node) == {1: 1, 2: 1}
+
+
+@pytest.mark.parametrize("after_frames", [2, 3, 7, 15, 30, 45])
+async def test_a_dump_of_which_a_part_is_lost_is_read_again(
+    open_stage: OpenStage, after_frames: int
+) -> None:
+    """No phone is told half a frame, with the next one's beginning in place of its end."""
+    stage = await open_stage(started=False)
+    stage.node.faults.tear = Tear(after_frames)
+    await stage.source.start()
+    phone = await stage.phone(nonce=5)
+    await stage.until_ready()
+    assert stage.node.faults.tear.times == 0
+    assert len(stage.node.want_configs) == 2
+    whole = await (await stage.phone()).want_config(5)
+    assert phone.payloads[: len(whole)] == whole
+    assert all(mesh_pb2.FromRadio.FromString(payload).ByteSize() for payload in whole if payload)
+
+
+async def test_a_dump_that_is_always_damaged_is_better_than_none(open_stage: OpenStage) -> None:
+    """Then it is no accident: a radio may say what we know nothing of."""
+    stage = await open_stage(started=False)
+    stage.node.faults.tear = Tear(7, times=100)
+    await stage.start()
+    assert len(stage.node.want_configs) == 1 + DAMAGED_DUMPS
+    phone = await stage.phone()
+    assert await phone.outcome(phone.send_text("all the same")) == [0]
+    stage.node.drop()
+    await stage.until_ready(sessions=2)
+    assert len(stage.node.want_configs) == 2 * (1 + DAMAGED_DUMPS)
 
 
 async def test_a_dump_in_single_bytes_is_read(open_stage: OpenStage) -> None:
