@@ -186,6 +186,17 @@ class Phone(ClientHandler):
             self._desk.inbox.open(self.reader, self._joined_at)
         return self.reader
 
+    @property
+    def has_unread(self) -> bool:
+        """Whether there are messages for it that it has not fetched.
+
+        An app need not tell its name, and one that does not has begun where it connected.
+        """
+        inbox = self._desk.inbox
+        if self.reader is None:
+            return inbox.end > self._joined_at
+        return inbox.has_unread(self.reader)
+
     def message_waits(self) -> None:
         """Tell the app that its inbox is not empty."""
         self.deliver(_MSG_WAITING, Worth.NEWS)
@@ -234,10 +245,11 @@ class Phone(ClientHandler):
             self.label = "".join(filter(str.isprintable, name)).strip()[:_MAX_LABEL]
 
     def _answered_locally(self, frame: bytes) -> None:
-        is_first = frame[0] == Cmd.APP_START and self.reader is None
-        if is_first and self._desk.inbox.has_unread(self.open_inbox()):
-            # A radio says so only when a message comes, but some apps ask no more than once.
-            self.message_waits()
+        if frame[0] == Cmd.APP_START and self.reader is None:
+            self.open_inbox()
+            if self.has_unread:
+                # A radio says so only when a message comes, but some apps ask no more than once.
+                self.message_waits()
 
     def _hand_out(self) -> None:
         """Give the app its next message, and remember it until it has arrived."""

@@ -99,6 +99,18 @@ async def test_every_app_gets_every_message_once(stage: Stage, radio: SimulatedC
         assert texts == [f"text {number}" for number in range(10)]
 
 
+async def test_an_app_that_tells_no_name_is_told_of_messages(
+    stage: Stage, radio: SimulatedCompanion
+) -> None:
+    """As bots do: they ask for the version, and then wait for messages."""
+    app = await stage.app(hello=False)
+    await app.ask(b"\x16\x01")
+    for number in (1, 2):
+        radio.mesh.say("Bravo", f"text {number}")
+        await app.push(0x83, number)
+        assert [frame[13:] for frame in await app.drain()] == [b"text %d" % number]
+
+
 async def test_acknowledgements_go_to_who_sent(stage: Stage, radio: SimulatedCompanion) -> None:
     """Only to the sender; to both, where two sent the same text in the same second."""
     first, second, third = [await stage.app(name=name) for name in ("a", "b", "c")]
