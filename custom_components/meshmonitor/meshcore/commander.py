@@ -17,8 +17,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
-from .codes import OK_FRAME, PUSH_BIT, Cmd, Push, Resp
-from .commands import COMMANDS, INBOX_CODES, Command, Slot, is_self_telemetry
+from .codes import PUSH_BIT, Cmd, Push, Resp
+from .commands import COMMANDS, INBOX_CODES, Command, Slot, is_about_another, is_self_telemetry
 from .frames import FrameError, Sent
 from .leases import Leases
 from .mirror import READ_SELF
@@ -307,7 +307,7 @@ class Commander:
         assert job is not None
         if self._setting_scope:
             self._setting_scope = False
-            if frame == OK_FRAME:
+            if frame[0] == Resp.OK:
                 self._scope = job.scope
                 return self._start(job, now)
             self._current = None
@@ -319,7 +319,7 @@ class Commander:
             self._stream, self._stream_deadline = job, now + STREAM_TIMEOUT
             return [StreamBegun(), *self._next(now)]
         if job.frame[0] == Cmd.SET_FLOOD_SCOPE_KEY:
-            self._scope = job.frame if frame == OK_FRAME else None
+            self._scope = job.frame if frame[0] == Resp.OK else None
         self._note_sent(job, frame, now)
         return [*self._end(job, Outcome.ANSWERED), *self._next(now)]
 
@@ -430,4 +430,4 @@ def _answers(job: Job, frame: bytes, setting_scope: bool) -> bool:
         return code == Resp.CONTACTS_START
     if is_self_telemetry(job.frame):
         return False
-    return code in job.command.replies
+    return code in job.command.replies and not is_about_another(job.frame, frame)
