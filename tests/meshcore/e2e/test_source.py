@@ -203,6 +203,17 @@ async def test_requests(stage: Stage, radio: SimulatedCompanion) -> None:
     assert node.position.altitude == 432.1
 
 
+async def test_the_status_of_a_room(stage: Stage, radio: SimulatedCompanion) -> None:
+    """What it counts in place of air time is not taken for that."""
+    hall = key_of(radio, "Town Hall")
+    status = await stage.source.request(RequestKind.STATUS, hall)
+    assert isinstance(status, Telemetry)
+    assert (status.values["voltage"], status.values["num_rx_dupe"]) == (3.987, 16)
+    assert status.values.keys().isdisjoint(("rx_air_seconds", "num_packets_rx_bad"))
+    shown = stage.source.nodes[hall].telemetry["local_stats"].values
+    assert shown.keys() <= status.values.keys()
+
+
 async def test_a_request_without_an_answer(
     stage: Stage, radio: SimulatedCompanion, monkeypatch: pytest.MonkeyPatch
 ) -> None:
