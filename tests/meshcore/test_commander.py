@@ -263,15 +263,18 @@ def test_a_full_queue_refuses() -> None:
 
 
 def test_a_client_that_left_is_forgotten() -> None:
-    """Its waiting commands are not sent; the one outstanding still has to be answered."""
+    """What it asked is not sent, what it said is; the one outstanding still has to be answered."""
     commander = up()
     commander.submit(job(b"\x14"), 0)
-    waiting = job(POST)
-    commander.submit(waiting, 0)
-    commander.submit(job(b"\x2b", "b"), 0)
-    assert ended(commander.drop_owner("a")) == [waiting]
-    assert waiting.outcome is Outcome.EXPIRED
-    assert written(commander.frame_received(b"\x0c\0\0", 0)) == [b"\x2b"]
+    question, request, text = job(b"\x2b"), job(b"\x1a" + KEY, key=KEY[:6]), job(POST)
+    for one in (question, request, text):
+        commander.submit(one, 0)
+    commander.submit(job(b"\x3c", "b"), 0)
+    assert ended(commander.drop_owner("a")) == [question, request]
+    assert question.outcome is request.outcome is Outcome.EXPIRED
+    assert written(commander.frame_received(b"\x0c\0\0", 0)) == [POST]
+    assert ended(commander.frame_received(b"\x00", 0)) == [text]
+    assert commander.drop_owner("a") == []
 
 
 def test_self_telemetry_is_answered_by_a_push() -> None:

@@ -61,7 +61,7 @@ class Job:
 
     frame: bytes = field(repr=False)
     owner: Hashable
-    """Whose turn it counts as, and whose pushes follow."""
+    """Whose turn it counts as, and whose pushes follow; None for who is gone."""
     expires: float
     """Clock time by which it must have been sent."""
     slot: Slot | None = None
@@ -203,10 +203,21 @@ class Commander:
         return self._next(now)
 
     def drop_owner(self, owner: Hashable) -> list[Action]:
-        """End what an owner who is gone has waiting, and forget what it is waiting for."""
+        """Forget what an owner who is gone is waiting for.
+
+        What only asks ends unsent. What sends or changes something stays: a device would have
+        carried it out by now, whether or not its app is still there.
+        """
         self.leases.drop_owner(owner)
-        jobs = self._queues.pop(owner, ())
-        return [action for job in jobs for action in self._end(job, Outcome.EXPIRED)]
+        if self._current is not None and self._current.owner == owner:
+            self._current.owner = None
+        queue = self._queues.get(owner, deque())
+        ended = [job for job in queue if job.command.only_asks]
+        for job in ended:
+            queue.remove(job)
+        if ended and not queue:
+            del self._queues[owner]
+        return [action for job in ended for action in self._end(job, Outcome.EXPIRED)]
 
     def frame_received(self, frame: bytes, now: float) -> list[Action]:
         """Take a frame from the device."""

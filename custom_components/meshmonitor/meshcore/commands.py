@@ -92,6 +92,11 @@ class Command:
         """The firmware's name for it."""
         return self.code.name
 
+    @property
+    def only_asks(self) -> bool:
+        """Whether it is good for nothing but its answer, at once or later."""
+        return self.kind is Kind.READ or self.slot is not None
+
 
 def _at_least(size: int) -> Callable[[bytes], bool]:
     return lambda frame: len(frame) >= size
