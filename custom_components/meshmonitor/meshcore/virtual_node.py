@@ -195,7 +195,12 @@ class Phone(ClientHandler):
         inbox = self._desk.inbox
         if self.reader is None:
             return inbox.end > self._joined_at
-        return inbox.has_unread(self.reader)
+        return inbox.has_unread(self.reader, has_console=self._has_console)
+
+    @property
+    def _has_console(self) -> bool:
+        """Whether it sees what consoles of other nodes answer: it may write to them, too."""
+        return self._desk.rights(self).admin
 
     def message_waits(self) -> None:
         """Tell the app that its inbox is not empty."""
@@ -255,7 +260,8 @@ class Phone(ClientHandler):
         """Give the app its next message, and remember it until it has arrived."""
         inbox, reader = self._desk.inbox, self.open_inbox()
         place = inbox.place_of(reader)
-        self._reply([inbox.take(reader, self.version, self._desk.wall_time())])
+        now, has_console = self._desk.wall_time(), self._has_console
+        self._reply([inbox.take(reader, self.version, now, has_console=has_console)])
         if place is not None and inbox.place_of(reader) != place:
             self._unproven.append((place, self.client.position))
             if len(self._unproven) > _UNPROVEN:
