@@ -103,6 +103,28 @@ def test_messages_for_another_interface_are_messages(code: int) -> None:
     assert commander.frame_received(frame, 0) == [Overheard(frame)]
 
 
+@pytest.mark.parametrize(
+    ("command", "foreign", "own"),
+    [
+        (b"\x1e" + KEY, CONTACT, b"\x03" + KEY + bytes(115)),
+        (b"\x1f\x02", b"\x12\x01" + bytes(48), b"\x12\x02" + bytes(48)),
+        (b"\x38\x00", b"\x18\x02" + bytes(28), b"\x18\x00" + bytes(9)),
+    ],
+    ids=["contact", "channel", "statistics"],
+)
+def test_what_another_interface_reads_is_no_answer(
+    command: bytes, foreign: bytes, own: bytes
+) -> None:
+    """A phone at the radio's Bluetooth reads other contacts and channels at the same time."""
+    commander = up()
+    waiting = job(command)
+    commander.submit(waiting, 0)
+    assert commander.frame_received(foreign, 0) == []
+    assert ended(commander.frame_received(own, 0)) == [waiting]
+    assert waiting.replies == [own]
+    assert commander.counters.absorbed == 1
+
+
 def test_sync_takes_any_kind_of_message() -> None:
     """Also one that is not known yet; but no heartbeat."""
     commander = up()
@@ -241,15 +263,18 @@ def test_a_full_queue_refuses() -> None:
 
 
 def test_a_client_that_left_is_forgotten() -> None:
-    """Its waiting commands are not sent; the one outstanding still has to be answered."""
+    """What it asked is not sent, what it said is; the one outstanding still has to be answered."""
     commander = up()
     commander.submit(job(b"\x14"), 0)
-    waiting = job(POST)
-    commander.submit(waiting, 0)
-    commander.submit(job(b"\x2b", "b"), 0)
-    assert ended(commander.drop_owner("a")) == [waiting]
-    assert waiting.outcome is Outcome.EXPIRED
-    assert written(commander.frame_received(b"\x0c\0\0", 0)) == [b"\x2b"]
+    question, request, text = job(b"\x2b"), job(b"\x1a" + KEY, key=KEY[:6]), job(POST)
+    for one in (question, request, text):
+        commander.submit(one, 0)
+    commander.submit(job(b"\x3c", "b"), 0)
+    assert ended(commander.drop_owner("a")) == [question, request]
+    assert question.outcome is request.outcome is Outcome.EXPIRED
+    assert written(commander.frame_received(b"\x0c\0\0", 0)) == [POST]
+    assert ended(commander.frame_received(b"\x00", 0)) == [text]
+    assert commander.drop_owner("a") == []
 
 
 def test_self_telemetry_is_answered_by_a_push() -> None:
@@ -281,7 +306,8 @@ def test_the_scope_is_wrapped_around_what_a_client_sends() -> None:
     private, default = b"\x36\x00" + b"k" * 16, b"\x36\x00"
     text = job(TEXT, scope=private)
     assert written(commander.submit(text, 0)) == [private]
-    assert written(commander.frame_received(b"\x00", 0)) == [TEXT]
+    # The firmware's document allows for a number behind the code.
+    assert written(commander.frame_received(b"\x00" + bytes(4), 0)) == [TEXT]
     assert ended(commander.frame_received(b"\x06\x01TAG!\0\0\0\0", 0)) == [text]
     assert written(commander.submit(job(POST, scope=private), 0)) == [POST]
     commander.frame_received(b"\x00", 0)

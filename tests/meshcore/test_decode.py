@@ -22,7 +22,7 @@ def test_lpp_of_a_sensor() -> None:
     blob = telemetry_blob(
         Peer(name="W", kind=SENSOR, latitude=46_990_000, longitude=-7_990_000, millivolts=3980)
     )
-    assert lpp.decode(blob) == [
+    assert lpp.decode(blob + bytes(7)) == [
         Reading(1, "voltage", 3.98),
         Reading(1, "temperature", -3.5),
         Reading(1, "humidity", 60.5),

@@ -44,6 +44,16 @@ def test_a_request_that_is_never_answered_makes_room() -> None:
     assert commander.frame_received(LOGGED_IN, 6.1) == [Pushed(LOGGED_IN, ("a",))]
 
 
+def test_the_request_of_a_client_that_left_blocks_nobody() -> None:
+    """It left before the radio had said that its request was sent."""
+    commander = up()
+    commander.submit(job(LOGIN, key=KEY[:6]), 0)
+    commander.submit(job(BINARY, "b"), 0)
+    commander.drop_owner("a")
+    assert written(commander.frame_received(sent(), 0)) == [BINARY]
+    assert commander.frame_received(LOGGED_IN, 0) == [Pushed(LOGGED_IN, ())]
+
+
 def test_a_second_request_that_cannot_wait_is_told() -> None:
     """Busy, so that its user can try again."""
     commander = up()

@@ -170,6 +170,42 @@ def test_another_error_does_not_remove_a_contact() -> None:
     assert key in mirror.contacts.frames
 
 
+def test_a_node_that_is_in_no_list_stays_out_of_it() -> None:
+    """One that was sent an anonymous request has a place for itself, not shown to apps."""
+    mirror = full_mirror()
+    before = dict(mirror.contacts.frames)
+    anonymous = Contact(public_key=b"\x55" * 32, adv_type=0, name="", lastmod=9).build()
+    assert mirror.heard(b"\x81" + b"\x55" * 32) == (b"\x1e" + b"\x55" * 32,)
+    mirror.learn(b"\x1e" + b"\x55" * 32, anonymous)
+    mirror.learn(b"\x09" + anonymous[1:], b"\x00")
+    assert mirror.contacts.frames == before
+
+
+def test_who_writes_is_read_again() -> None:
+    """Its contact says when it was heard; a line of a repeater's console does not change that."""
+    mirror = full_mirror()
+    (key,) = mirror.contacts.frames
+    head = b"\x07" + key[:6] + b"\x01"
+    assert mirror.received(head + b"\x01" + bytes(4) + b"> ok") == ()
+    assert mirror.received(head + b"\x00" + bytes(4) + b"hi") == (b"\x1e" + key,)
+    assert mirror.received(head + b"\x00" + bytes(4) + b"hi again") == ()
+    assert mirror.received(b"\x07stranger" + bytes(8)) == ()
+    assert mirror.received(b"\x08\x00\x01\x00" + bytes(4) + b"A: hi") == ()
+
+
+@pytest.mark.parametrize("code", [Cmd.REMOVE_CONTACT, Cmd.RESET_PATH])
+def test_a_contact_that_the_device_does_not_know_is_looked_for(code: int) -> None:
+    """It went, and nobody told: an app that removes it must not find it again and again."""
+    mirror = full_mirror()
+    (key,) = mirror.contacts.frames
+    command = bytes([code]) + key
+    assert mirror.learn(command, b"\x01\x06") == ()
+    assert mirror.learn(command, b"\x01\x02") == (b"\x1e" + key,)
+    mirror.learn(b"\x1e" + key, b"\x01\x02")
+    assert mirror.contacts.frames == {}
+    assert mirror.learn(command, b"\x01\x02") == ()
+
+
 def test_a_new_advert_is_not_stored() -> None:
     """The device did not store it either; one that we thought stored is asked for."""
     mirror = full_mirror()

@@ -17,8 +17,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
-from .codes import OK_FRAME, PUSH_BIT, Cmd, Push, Resp
-from .commands import COMMANDS, INBOX_CODES, Command, Slot, is_self_telemetry
+from .codes import PUSH_BIT, Cmd, Push, Resp
+from .commands import COMMANDS, INBOX_CODES, Command, Slot, is_about_another, is_self_telemetry
 from .frames import FrameError, Sent
 from .leases import Leases
 from .mirror import READ_SELF
@@ -61,7 +61,7 @@ class Job:
 
     frame: bytes = field(repr=False)
     owner: Hashable
-    """Whose turn it counts as, and whose pushes follow."""
+    """Whose turn it counts as, and whose pushes follow; None for who is gone."""
     expires: float
     """Clock time by which it must have been sent."""
     slot: Slot | None = None
@@ -203,10 +203,21 @@ class Commander:
         return self._next(now)
 
     def drop_owner(self, owner: Hashable) -> list[Action]:
-        """End what an owner who is gone has waiting, and forget what it is waiting for."""
+        """Forget what an owner who is gone is waiting for.
+
+        What only asks ends unsent. What sends or changes something stays: a device would have
+        carried it out by now, whether or not its app is still there.
+        """
         self.leases.drop_owner(owner)
-        jobs = self._queues.pop(owner, ())
-        return [action for job in jobs for action in self._end(job, Outcome.EXPIRED)]
+        if self._current is not None and self._current.owner == owner:
+            self._current.owner = None
+        queue = self._queues.get(owner, deque())
+        ended = [job for job in queue if job.command.only_asks]
+        for job in ended:
+            queue.remove(job)
+        if ended and not queue:
+            del self._queues[owner]
+        return [action for job in ended for action in self._end(job, Outcome.EXPIRED)]
 
     def frame_received(self, frame: bytes, now: float) -> list[Action]:
         """Take a frame from the device."""
@@ -307,7 +318,7 @@ class Commander:
         assert job is not None
         if self._setting_scope:
             self._setting_scope = False
-            if frame == OK_FRAME:
+            if frame[0] == Resp.OK:
                 self._scope = job.scope
                 return self._start(job, now)
             self._current = None
@@ -319,7 +330,7 @@ class Commander:
             self._stream, self._stream_deadline = job, now + STREAM_TIMEOUT
             return [StreamBegun(), *self._next(now)]
         if job.frame[0] == Cmd.SET_FLOOD_SCOPE_KEY:
-            self._scope = job.frame if frame == OK_FRAME else None
+            self._scope = job.frame if frame[0] == Resp.OK else None
         self._note_sent(job, frame, now)
         return [*self._end(job, Outcome.ANSWERED), *self._next(now)]
 
@@ -430,4 +441,4 @@ def _answers(job: Job, frame: bytes, setting_scope: bool) -> bool:
         return code == Resp.CONTACTS_START
     if is_self_telemetry(job.frame):
         return False
-    return code in job.command.replies
+    return code in job.command.replies and not is_about_another(job.frame, frame)

@@ -92,6 +92,11 @@ class Command:
         """The firmware's name for it."""
         return self.code.name
 
+    @property
+    def only_asks(self) -> bool:
+        """Whether it is good for nothing but its answer, at once or later."""
+        return self.kind is Kind.READ or self.slot is not None
+
 
 def _at_least(size: int) -> Callable[[bytes], bool]:
     return lambda frame: len(frame) >= size
@@ -268,6 +273,20 @@ SLOT_PUSHES: Final[Mapping[Slot, frozenset[int]]] = MappingProxyType(
     }
 )
 """What answers a leased command in the end."""
+
+
+_REPEATED: Final = {Cmd.GET_CONTACT_BY_KEY: KEY_SIZE, Cmd.GET_CHANNEL: 1, Cmd.GET_STATS: 1}
+"""Commands whose response says first what was asked for, and how many bytes that takes."""
+
+
+def is_about_another(frame: bytes, reply: bytes) -> bool:
+    """Return whether a response is about something else than what a command asked for.
+
+    Firmware with several interfaces sends every response to all of them: where a phone reads its
+    contacts and channels over Bluetooth, they arrive here as well.
+    """
+    size = _REPEATED.get(Cmd(frame[0]), 0)
+    return reply[1 : 1 + size] != frame[1 : 1 + size]
 
 
 def is_self_telemetry(frame: bytes) -> bool:

@@ -233,8 +233,14 @@ def own_telemetry(mirror: Mirror, now: float) -> dict[str, Telemetry]:
     return _kinds(now, device=device, local_stats=stats)
 
 
-def status_telemetry(blob: bytes, now: float) -> dict[str, Telemetry]:
+def status_telemetry(blob: bytes, now: float, *, is_room: bool = False) -> dict[str, Telemetry]:
     """Return what a repeater or room says of itself, by kind.
+
+    Args:
+        blob: What its answer carries.
+        now: Unix time.
+        is_room: Whether it is a room server, which counts posts where a repeater has the air time
+            of what it received (``ServerStats`` of examples/simple_room_server/MyMesh.h).
 
     Raises:
         FrameError: The status is too short.
@@ -255,9 +261,9 @@ def status_telemetry(blob: bytes, now: float) -> dict[str, Telemetry]:
         "num_rx_dupe": status.direct_duplicates + status.flood_duplicates,
         "error_flags": status.error_flags,
     }
-    if status.rx_air_time is not None:
+    if status.rx_air_time is not None and not is_room:
         stats["rx_air_seconds"] = status.rx_air_time
-    if status.receive_errors is not None:
+    if status.receive_errors is not None and not is_room:
         stats["num_packets_rx_bad"] = status.receive_errors
     device: dict[str, float | int | str] = {
         "voltage": status.millivolts / 1000,

@@ -34,6 +34,10 @@ _V1_CODES: Final = {
     Resp.CONTACT_MSG_RECV_V3: Resp.CONTACT_MSG_RECV,
     Resp.CHANNEL_MSG_RECV_V3: Resp.CHANNEL_MSG_RECV,
 }
+_TXT_TYPE_OFFSETS: Final[dict[int, int]] = {
+    Resp.CONTACT_MSG_RECV: 8,
+    Resp.CONTACT_MSG_RECV_V3: 11,
+}
 _CHANNEL_CODES: Final = frozenset(
     {Resp.CHANNEL_MSG_RECV, Resp.CHANNEL_MSG_RECV_V3, Resp.CHANNEL_DATA_RECV}
 )
@@ -54,6 +58,15 @@ def to_version(frame: bytes, version: int) -> bytes:
 def is_message(frame: bytes) -> bool:
     """Return whether a response to ``SYNC_NEXT_MESSAGE`` is an item of the inbox."""
     return frame[0] not in (Resp.NO_MORE_MESSAGES, Resp.ERR)
+
+
+def is_console_line(frame: bytes) -> bool:
+    """Return whether an inbox item is a line of a console, and no text for people.
+
+    A repeater answers so to who administers it, with passwords at times.
+    """
+    offset = _TXT_TYPE_OFFSETS.get(frame[0], len(frame))
+    return frame[offset : offset + 1] in (b"\x01", b"\x03")
 
 
 def channel_text(name: str, text: bytes) -> bytes:
@@ -83,6 +96,10 @@ class _Item:
     time: float
     frame: bytes = field(repr=False)
     hidden_from: Hashable | None
+
+    def is_for(self, reader: Hashable, *, has_console: bool) -> bool:
+        """Return whether a client is shown it."""
+        return self.hidden_from != reader and (has_console or not is_console_line(self.frame))
 
 
 _number_of: Final = attrgetter("number")
@@ -168,10 +185,19 @@ class Inbox:
             if item.hidden_from in names:
                 self._items[index] = replace(item, hidden_from=names[item.hidden_from])
 
-    def take(self, reader: Hashable, version: int, now: float) -> bytes:
-        """Return a client's next message in its form, or ``NO_MORE_MESSAGES``."""
+    def take(
+        self, reader: Hashable, version: int, now: float, *, has_console: bool = True
+    ) -> bytes:
+        """Return a client's next message in its form, or ``NO_MORE_MESSAGES``.
+
+        Args:
+            reader: Who reads.
+            version: The protocol version that it speaks.
+            now: Unix time.
+            has_console: Whether it is shown the lines of consoles.
+        """
         self._forget_old(now)
-        for item in self._unread(reader):
+        for item in self._unread(reader, has_console=has_console):
             self._places[reader] = item.number + 1
             return to_version(item.frame, version)
         return NO_MORE_FRAME
@@ -181,19 +207,19 @@ class Inbox:
         if reader in self._places:
             self._places[reader] = min(self._places[reader], place)
 
-    def has_unread(self, reader: Hashable) -> bool:
+    def has_unread(self, reader: Hashable, *, has_console: bool = True) -> bool:
         """Return whether a client has not fetched all of its messages."""
         place = self._places.get(reader, self._next_number)
         for item in reversed(self._items):
             if item.number < place:
                 break
-            if item.hidden_from != reader:
+            if item.is_for(reader, has_console=has_console):
                 return True
         return False
 
     def waiting(self, reader: Hashable) -> int:
         """Return how many messages a client has not fetched."""
-        return sum(1 for _ in self._unread(reader))
+        return sum(1 for _ in self._unread(reader, has_console=True))
 
     def export(self) -> dict[str, Any]:
         """Return the log and the places of those readers whose name is a text, ready for JSON."""
@@ -249,11 +275,11 @@ class Inbox:
         while self._items and self._items[0].time + MAX_AGE < now:
             self._items.popleft()
 
-    def _unread(self, reader: Hashable) -> Iterator[_Item]:
+    def _unread(self, reader: Hashable, *, has_console: bool) -> Iterator[_Item]:
         place = self._places.get(reader, self._next_number)
         first = bisect_left(self._items, place, key=_number_of)
         for item in islice(self._items, first, None):
-            if item.hidden_from != reader:
+            if item.is_for(reader, has_console=has_console):
                 yield item
 
 

@@ -79,7 +79,7 @@ class Leases:
 
         Args:
             slot: What kind of request.
-            owner: Who asked.
+            owner: Who asked; None is gone by now, and does not make others wait.
             key: Six key bytes or the tag, as the answer will carry it.
             now: The clock.
             timeout: How long an answer may take, in seconds, as the device estimates it.
@@ -89,7 +89,8 @@ class Leases:
             self._traces.append((key, owner))
             return
         wait = min(timeout * TIMEOUT_FACTOR + TIMEOUT_MARGIN, TIMEOUT_LIMIT)
-        self._pending = _Pending(slot, owner, key, now + wait, background)
+        until = 0.0 if owner is None else now + wait
+        self._pending = _Pending(slot, owner, key, until, background)
 
     def signed(self, owner: Hashable, command: int, reply: bytes, now: float) -> None:
         """Follow the three steps of a signature, which belong to one owner."""

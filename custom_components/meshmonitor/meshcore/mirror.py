@@ -10,14 +10,16 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final, Self
 
-from .codes import PROTOCOL_VERSION, Cmd, Err, Push, Resp
+from .codes import PROTOCOL_VERSION, AdvType, Cmd, Err, Push, Resp, TxtType
 from .contacts import ContactTable
 from .frames import (
     CONTACT_FRAME_SIZE,
     DEVICE_INFO_SIZE,
     ChannelInfo,
     Contact,
+    ContactMessage,
     DeviceInfo,
+    FrameError,
     SelfInfo,
     clean_channel_info,
     contact_fields_end,
@@ -158,7 +160,7 @@ class Mirror:
             self._learn_device(reply)
         elif code == Cmd.GET_CONTACT_BY_KEY:
             self._wanted.discard(command[1:33])
-            if len(reply) >= CONTACT_FRAME_SIZE:
+            if len(reply) >= CONTACT_FRAME_SIZE and self._is_listed(reply):
                 self.contacts.put(reply)
         elif code == Cmd.GET_CHANNEL:
             self._put_channel(clean_channel_info(reply))
@@ -186,6 +188,20 @@ class Mirror:
         elif code == Push.CONTACTS_FULL:
             self.contacts_full = True
         return ()
+
+    def received(self, item: bytes) -> Commands:
+        """Return what to read because of an item of the inbox.
+
+        The device has noted at the contact who wrote that it was heard, and says nothing of it.
+        """
+        try:
+            text = ContactMessage.parse(item)
+        except FrameError:
+            return ()
+        known = self.contacts.with_prefix(text.sender)
+        if known is None or text.txt_type == TxtType.CLI_DATA:
+            return ()
+        return self._want(contact_key(known))
 
     def export(self) -> dict[str, Any]:
         """Return everything that is worth keeping over a restart, ready for JSON."""
@@ -250,11 +266,26 @@ class Mirror:
         self.device_info, self.device = clean, device
 
     def _learn_refusal(self, command: bytes, reply: bytes) -> Commands:
+        key, is_unknown = command[1:33], error_of(reply) is Err.NOT_FOUND
         if command[0] == Cmd.GET_CONTACT_BY_KEY:
-            self._wanted.discard(command[1:33])
-            if error_of(reply) is Err.NOT_FOUND:
-                self.contacts.remove(command[1:33])
+            self._wanted.discard(key)
+            if is_unknown:
+                self.contacts.remove(key)
+        elif (
+            command[0] in (Cmd.REMOVE_CONTACT, Cmd.RESET_PATH)
+            and is_unknown
+            and key in self.contacts.frames
+        ):
+            # It went without our knowledge: what the device says of that may get lost.
+            return self._want(key)
         return ()
+
+    def _is_listed(self, contact: bytes) -> bool:
+        """Return whether a contact is one of the device's list.
+
+        Beside its list the device has places for nodes that were sent an anonymous request.
+        """
+        return contact[33] != AdvType.NONE or contact_key(contact) in self.contacts.frames
 
     def _put_channel(self, frame: bytes) -> None:
         if self.channels.get(frame[1]) != frame:
@@ -320,7 +351,7 @@ class Mirror:
         if command[0] == Cmd.RESET_PATH:
             if known is not None:
                 self.contacts.put(known[:35] + b"\xff" + known[36:])
-        elif known is not None or len(command) >= CONTACT_FRAME_SIZE:
+        elif self._is_listed(command) and (known or len(command) >= CONTACT_FRAME_SIZE):
             end = contact_fields_end(len(command))
             self.contacts.put(command[:end] + (known or b"")[end:])
 

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from ..mesh.model import Channel, Node, Position, Telemetry
 from ..mesh.source import ChannelsChanged, MeshEvent, NodeChanged, NodeRemoved
 from . import decode
-from .codes import Push, Resp
-from .frames import ChannelInfo, FrameError
+from .codes import AdvType, Push, Resp
+from .frames import ChannelInfo, Contact, FrameError
 from .mirror import Mirror
 from .pushes import RawReception, RemoteData
 
@@ -83,7 +83,8 @@ class NodeBook:
             return []
         key = frame[1:33]
         if code == Push.STATUS_RESPONSE:
-            kinds = decode.status_telemetry(answer.data, now)
+            is_room = Contact.parse(frame).adv_type == AdvType.ROOM
+            kinds = decode.status_telemetry(answer.data, now, is_room=is_room)
         else:
             kinds, position = decode.lpp_telemetry(answer.data, now)
             if position is not None:

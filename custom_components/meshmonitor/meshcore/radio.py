@@ -194,7 +194,7 @@ class Radio:
             case Pushed(frame):
                 self._pushed(action)
             case Overheard(frame):
-                self._listener.message(frame)
+                self._message(frame)
             case StreamBegun():
                 self._mirror.contacts.begin_read()
             case ResetLink():
@@ -295,10 +295,14 @@ class Radio:
             return
         frame = job.replies[-1]
         if is_message(frame):
-            self._listener.message(frame)
+            self._message(frame)
             self._collect()
         elif self._collect_again and frame[0] == Resp.NO_MORE_MESSAGES:
             self._collect()
+
+    def _message(self, frame: bytes) -> None:
+        self._listener.message(frame)
+        self._reader.add(self._mirror.received(frame))
 
     def _schedule(self) -> None:
         """Set the alarm for the next thing that the clock demands, or let it come too early.

@@ -31,6 +31,7 @@ SUPPORTED: Final = frozenset(
 PATIENCE: Final = 60.0
 """Seconds that a request may wait for one of somebody else to be answered."""
 _PREFIX: Final = 6
+_NEIGHBOUR_SIZE: Final = _PREFIX + 5
 _NEIGHBOURS: Final = 40
 """As many as fit into one answer."""
 _REPEATING: Final = frozenset({AdvType.REPEATER, AdvType.ROOM, AdvType.SENSOR})
@@ -145,7 +146,9 @@ class Requests:
                 case RequestKind.STATUS:
                     frame = bytes([Cmd.SEND_STATUS_REQ]) + contact.public_key
                     answer = RemoteData.parse(await self.ask(frame, contact.public_key[:_PREFIX]))
-                    return _merged(decode.status_telemetry(answer.data, time.time()), "status")
+                    is_room = contact.adv_type == AdvType.ROOM
+                    kinds = decode.status_telemetry(answer.data, time.time(), is_room=is_room)
+                    return _merged(kinds, "status")
                 case RequestKind.TELEMETRY | RequestKind.POSITION:
                     return await self._telemetry(kind, contact)
                 case _:
@@ -180,8 +183,10 @@ class Requests:
         frame = bytes([Cmd.SEND_BINARY_REQ]) + contact.public_key + ask + blob
         data = BinaryAnswer.parse(await self.ask(frame)).data
         hops = []
-        # Total and number in this answer, then key prefix, seconds since, and signal of each.
-        for at in range(4, len(data) - _PREFIX - 4, _PREFIX + 5):
+        # Total and number in this answer, then key prefix, seconds since, and signal of each. What
+        # is left of the last cipher block would be one more.
+        end = min(4 + int.from_bytes(data[2:4], "little") * _NEIGHBOUR_SIZE, len(data))
+        for at in range(4, end - _NEIGHBOUR_SIZE + 1, _NEIGHBOUR_SIZE):
             snr = int.from_bytes(data[at + _PREFIX + 4 : at + _PREFIX + 5], signed=True) / 4
             hops.append(RouteHop(node_id=self._node_id(data[at : at + _PREFIX]), snr=snr))
         return NeighborList(node_id=contact.public_key.hex(), neighbors=tuple(hops))

@@ -25,10 +25,10 @@ from ..mesh.source import (
 from ..mesh.transport import Endpoint
 from ..mesh.virtual_node import VirtualNode
 from . import decode
-from .codes import Cmd, Push, Resp
+from .codes import PATH_UNKNOWN, Cmd, Push, Resp
 from .commander import Job
 from .commands import is_transmission
-from .frames import Contact, FrameError
+from .frames import Contact, FrameError, contact_key
 from .inbox import Inbox
 from .mirror import Mirror
 from .nodes import NodeBook
@@ -36,7 +36,7 @@ from .options import MeshCoreVirtualNodeOptions
 from .radio import Radio
 from .requests import SUPPORTED, Requests
 from .switchboard import Switchboard
-from .texts import HOME_ASSISTANT, MAX_TEXT, Texts, channel_command, direct_command
+from .texts import ATTEMPTS, HOME_ASSISTANT, MAX_TEXT, Texts, channel_command, direct_command
 from .virtual_node import Phone
 
 _LOGGER = logging.getLogger(__name__)
@@ -343,13 +343,19 @@ class MeshCoreSource(MeshSource):
             self.emit(CountersChanged())
 
     def _send_again(self, frame: bytes) -> None:
-        """Send a text of Home Assistant's that was not acknowledged once more."""
-        if self._radio.is_ready:
-            job = self._text_job(frame)
-            self._texts.began(job, Origin.HOME_ASSISTANT, None, HOME_ASSISTANT)
-            self._radio.submit(job)
+        """Send a text of Home Assistant's that was not acknowledged once more.
+
+        The last time by any way there is, as apps do: the known one may be broken.
+        """
+        contact = self._mirror.contacts.with_prefix(frame[7:13])
+        if frame[2] + 1 == ATTEMPTS and contact is not None and contact[35] != PATH_UNKNOWN:
+            self._radio.submit(self._text_job(bytes([Cmd.RESET_PATH]) + contact_key(contact)))
+        job = self._text_job(frame)
+        self._texts.began(job, Origin.HOME_ASSISTANT, None, HOME_ASSISTANT)
+        self._radio.submit(job)
 
     def _text_job(self, frame: bytes) -> Job:
+        """Return a command of Home Assistant's texts: they are carried out in their order."""
         scope = bytes([Cmd.SET_FLOOD_SCOPE_KEY, 0]) if self._switchboard.has_scopes else None
         return Job(frame, HOME_ASSISTANT, time.monotonic() + TEXT_PATIENCE, scope=scope)
 

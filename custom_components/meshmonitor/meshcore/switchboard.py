@@ -213,7 +213,7 @@ class Switchboard(Desk):
     def messages_wait(self) -> None:
         """Tell the apps whose inbox is not empty."""
         for phone in self.phones():
-            if phone.reader is not None and self.inbox.has_unread(phone.reader):
+            if phone.has_unread:
                 phone.message_waits()
 
     def mirror_changed(self) -> None:

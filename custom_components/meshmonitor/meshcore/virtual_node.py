@@ -186,6 +186,22 @@ class Phone(ClientHandler):
             self._desk.inbox.open(self.reader, self._joined_at)
         return self.reader
 
+    @property
+    def has_unread(self) -> bool:
+        """Whether there are messages for it that it has not fetched.
+
+        An app need not tell its name, and one that does not has begun where it connected.
+        """
+        inbox = self._desk.inbox
+        if self.reader is None:
+            return inbox.end > self._joined_at
+        return inbox.has_unread(self.reader, has_console=self._has_console)
+
+    @property
+    def _has_console(self) -> bool:
+        """Whether it sees what consoles of other nodes answer: it may write to them, too."""
+        return self._desk.rights(self).admin
+
     def message_waits(self) -> None:
         """Tell the app that its inbox is not empty."""
         self.deliver(_MSG_WAITING, Worth.NEWS)
@@ -234,16 +250,18 @@ class Phone(ClientHandler):
             self.label = "".join(filter(str.isprintable, name)).strip()[:_MAX_LABEL]
 
     def _answered_locally(self, frame: bytes) -> None:
-        is_first = frame[0] == Cmd.APP_START and self.reader is None
-        if is_first and self._desk.inbox.has_unread(self.open_inbox()):
-            # A radio says so only when a message comes, but some apps ask no more than once.
-            self.message_waits()
+        if frame[0] == Cmd.APP_START and self.reader is None:
+            self.open_inbox()
+            if self.has_unread:
+                # A radio says so only when a message comes, but some apps ask no more than once.
+                self.message_waits()
 
     def _hand_out(self) -> None:
         """Give the app its next message, and remember it until it has arrived."""
         inbox, reader = self._desk.inbox, self.open_inbox()
         place = inbox.place_of(reader)
-        self._reply([inbox.take(reader, self.version, self._desk.wall_time())])
+        now, has_console = self._desk.wall_time(), self._has_console
+        self._reply([inbox.take(reader, self.version, now, has_console=has_console)])
         if place is not None and inbox.place_of(reader) != place:
             self._unproven.append((place, self.client.position))
             if len(self._unproven) > _UNPROVEN:

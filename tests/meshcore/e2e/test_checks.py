@@ -99,6 +99,37 @@ async def test_every_app_gets_every_message_once(stage: Stage, radio: SimulatedC
         assert texts == [f"text {number}" for number in range(10)]
 
 
+async def test_an_app_that_tells_no_name_is_told_of_messages(
+    stage: Stage, radio: SimulatedCompanion
+) -> None:
+    """As bots do: they ask for the version, and then wait for messages."""
+    app = await stage.app(hello=False)
+    await app.ask(b"\x16\x01")
+    for number in (1, 2):
+        radio.mesh.say("Bravo", f"text {number}")
+        await app.push(0x83, number)
+        assert [frame[13:] for frame in await app.drain()] == [b"text %d" % number]
+
+
+async def test_what_a_console_answers_is_for_who_may_write_to_it(
+    radio: SimulatedCompanion, open_stage: OpenStage
+) -> None:
+    """A repeater answers with its password to who changes it: that is no message for everyone."""
+    stage = await open_stage(radio, allow_admin_commands=True, admin_networks=["127.0.0.1/32"])
+    admin, other = await stage.app(name="admin"), await stage.app(name="other")
+    client = stage.source._switchboard.phone("vn-2")
+    assert client is not None
+    client.client.rights_changed(is_admin=False)
+    ridge = radio.mesh.peer("Ridge").key[:6]
+    assert (await admin.ask(b"\x02\x01\x00" + bytes(4) + ridge + b"password secret"))[0] == 6
+    await admin.push(0x83)
+    radio.mesh.say("Bravo", "after")
+    await other.push(0x83)
+    assert [frame[16:] for frame in await admin.drain()] == [b"> password secret", b"after"]
+    assert [frame[16:] for frame in await other.drain()] == [b"after"]
+    assert other.count(0x83) == 1
+
+
 async def test_acknowledgements_go_to_who_sent(stage: Stage, radio: SimulatedCompanion) -> None:
     """Only to the sender; to both, where two sent the same text in the same second."""
     first, second, third = [await stage.app(name=name) for name in ("a", "b", "c")]

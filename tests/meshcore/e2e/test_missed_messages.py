@@ -8,6 +8,7 @@ import pytest
 from custom_components.meshmonitor.mesh import client
 from custom_components.meshmonitor.mesh.model import DeliveryState
 from custom_components.meshmonitor.mesh.source import DeliveryChanged, MessageReceived
+from custom_components.meshmonitor.meshcore import switchboard
 from tests.simulators.meshcore_companion import SimulatedCompanion
 
 from .stage import Stage
@@ -125,7 +126,7 @@ async def test_a_text_whose_sender_has_left_is_not_shown_to_it(
     radio.faults.delay = 0.2
     sender.send(b"\x03\x00\x00" + bytes(4) + b"mine")
     await stage.until(lambda: stage.of_kind(DeliveryChanged))
-    # What the source itself had asked before has been answered, and the text is on its way to the radio.
+    # All that the source had asked is answered, and the text is on its way to the radio.
     await stage.until(lambda: stage.source.counters["queue_length"] == 0)
     await sender.close()
     await other.push(0x83)
@@ -134,10 +135,11 @@ async def test_a_text_whose_sender_has_left_is_not_shown_to_it(
     assert await back.drain() == []
 
 
-async def test_a_text_that_waits_when_its_sender_leaves_has_failed(
-    stage: Stage, radio: SimulatedCompanion
+async def test_a_text_that_waits_when_its_sender_leaves_is_sent(
+    stage: Stage, radio: SimulatedCompanion, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is not sent any more, and that is told."""
+    """A radio would have sent it at once, and asked nobody who is still there."""
+    monkeypatch.setattr(switchboard, "PATIENCE", 60.0)
     first, sender = await stage.app(name="a"), await stage.app(name="b")
     radio.faults.mute.add(0x3C)
     first.send(b"\x3c")
@@ -145,11 +147,15 @@ async def test_a_text_that_waits_when_its_sender_leaves_has_failed(
     sender.send(b"\x03\x00\x00" + bytes(4) + b"late")
     await stage.until(lambda: stage.source.counters["queue_length"])
     await sender.close()
-    await stage.until(lambda: len(stage.of_kind(DeliveryChanged)) == 2)
+    await stage.until(lambda: len(stage.source.virtual_node.clients) == 1)
+    radio.inject(b"\x1a")
+    await first.take()
+    await first.push(0x83)
+    assert [frame[-4:] for frame in await first.drain()] == [b"late"]
+    assert [frame[7:] for frame in radio.commands(3)] == [b"late"]
     delivery = stage.of_kind(DeliveryChanged)[-1].delivery
-    assert (delivery.state, delivery.reason) == (DeliveryState.FAILED, "expired")
-    assert (await first.take())[0] == b"\x01\x04"
-    assert radio.commands(3) == []
+    assert delivery.state is DeliveryState.SENT
+    assert await (await stage.app(name="b")).drain() == []
 
 
 async def test_two_apps_of_one_name_have_places_of_their_own(

@@ -120,6 +120,7 @@ async def test_a_direct_text_is_sent_again_until_it_is_acknowledged(
     await stage.until(lambda: _state(stage, message.message_id) is DeliveryState.FAILED)
     frames = radio.commands(2)
     assert [frame[2] for frame in frames] == [0, 1, 2]
+    assert radio.commands(13) == []
     assert len({frame[3:] for frame in frames}) == 1
     delivery = stage.source.delivery(message.message_id)
     assert delivery is not None
@@ -127,6 +128,46 @@ async def test_a_direct_text_is_sent_again_until_it_is_acknowledged(
     assert len(stage.of_kind(MessageReceived)) == 1
     assert radio.device.acknowledged(radio.device.acks[-1])
     await stage.until(lambda: _state(stage, message.message_id) is DeliveryState.DELIVERED)
+
+
+async def test_the_last_attempt_takes_any_way(
+    stage: Stage, radio: SimulatedCompanion, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The way that the radio knows to a contact may be broken: apps give it up before the last."""
+    monkeypatch.setattr(deliveries, "TIMEOUT_MARGIN", 0.0)
+    radio.mesh.timeout_ms = 50
+    bravo = radio.mesh.peer("Bravo")
+    bravo.is_silent = True
+    contact = radio.device.contacts[bravo.key]
+    contact.path_len, contact.path = 1, b"\xaa".ljust(64, b"\0")
+    radio.inject(b"\x81" + bravo.key)
+    await stage.until(lambda: stage.source.nodes[bravo.key.hex()].hops_away == 1)
+    message = await stage.source.send_text(
+        OutgoingText(text="anyone?", recipient_id=bravo.key.hex())
+    )
+    await stage.until(lambda: _state(stage, message.message_id) is DeliveryState.FAILED)
+    assert [frame[0] for frame in radio.received if frame[0] in (2, 13)] == [2, 2, 13, 2]
+    assert contact.path_len == 0xFF
+
+
+async def test_a_text_that_is_to_be_sent_again_waits_for_the_radio(
+    stage: Stage, radio: SimulatedCompanion
+) -> None:
+    """It is not forgotten because the radio is away at that moment."""
+    bravo = radio.mesh.peer("Bravo")
+    bravo.is_silent = True
+    message = await stage.source.send_text(
+        OutgoingText(text="anyone?", recipient_id=bravo.key.hex())
+    )
+    await stage.until(lambda: _state(stage, message.message_id) is DeliveryState.SENT)
+    await radio.away()
+    (awaited,) = stage.source._texts.deliveries._awaited
+    awaited.until = 0.0
+    await stage.until(lambda: _state(stage, message.message_id) is DeliveryState.QUEUED)
+    bravo.is_silent = False
+    await radio.listen(radio.port)
+    await stage.until(lambda: _state(stage, message.message_id) is DeliveryState.DELIVERED)
+    assert [frame[2] for frame in radio.commands(2)] == [0, 1]
 
 
 @pytest.mark.parametrize(
@@ -201,6 +242,17 @@ async def test_requests(stage: Stage, radio: SimulatedCompanion) -> None:
     assert node.telemetry["environment"].values["relative_humidity"] == 60.5
     assert node.position is not None
     assert node.position.altitude == 432.1
+
+
+async def test_the_status_of_a_room(stage: Stage, radio: SimulatedCompanion) -> None:
+    """What it counts in place of air time is not taken for that."""
+    hall = key_of(radio, "Town Hall")
+    status = await stage.source.request(RequestKind.STATUS, hall)
+    assert isinstance(status, Telemetry)
+    assert (status.values["voltage"], status.values["num_rx_dupe"]) == (3.987, 16)
+    assert status.values.keys().isdisjoint(("rx_air_seconds", "num_packets_rx_bad"))
+    shown = stage.source.nodes[hall].telemetry["local_stats"].values
+    assert shown.keys() <= status.values.keys()
 
 
 async def test_a_request_without_an_answer(

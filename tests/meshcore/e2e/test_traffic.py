@@ -183,6 +183,18 @@ async def test_a_known_contact_that_advertises_is_read_before_apps_are_told(
     assert (node.snr, node.rssi) == (8.0, -70)
 
 
+async def test_who_writes_was_heard(stage: Stage, radio: SimulatedCompanion) -> None:
+    """The radio notes it at its contact, so an app that asks what is new is told of it, too."""
+    app = await stage.app()
+    key = radio.mesh.peer("Bravo").key
+    before = stage.source.nodes[key.hex()].last_heard or 0
+    newest = max(contact.lastmod for contact in radio.device.contacts.values())
+    radio.mesh.say("Bravo", "here")
+    await stage.until(lambda: (stage.source.nodes[key.hex()].last_heard or 0) > before)
+    assert [frame[1:33] for frame in (await app.contacts(since=newest))[1:-1]] == [key]
+    assert stage.source.nodes[key.hex()].last_heard == radio.device.contacts[key].lastmod
+
+
 async def test_new_contacts_appear(stage: Stage, radio: SimulatedCompanion) -> None:
     """One that the radio added by itself is pushed like a known one."""
     app = await stage.app()
