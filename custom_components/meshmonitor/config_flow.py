@@ -205,6 +205,8 @@ class MeshMonitorConfigFlow(ConfigFlow, domain=DOMAIN):
     async def async_step_usb(self, discovery_info: UsbServiceInfo) -> ConfigFlowResult:
         """Consider a radio that was plugged in. What it speaks, only its owner knows."""
         await self.async_set_unique_id(usb.usb_unique_id_from_service_info(discovery_info))
+        # Only an offer that was turned down is called so: a radio goes by who it is.
+        self._abort_if_unique_id_configured(reload_on_update=False)
         device = await self.hass.async_add_executor_job(usb.get_serial_by_id, discovery_info.device)
         await self._async_abort_if_in_use(SerialEndpoint(device))
         self._discovered = {CONF_DEVICE: device}
