@@ -236,9 +236,7 @@ class MeshMonitorCoordinator:
             HomeAssistantError: The radio cannot send it now.
         """
         with self.translated_errors():
-            message = await self.source.send_text(outgoing)
-        self.messages.add(message)
-        return message
+            return await self.source.send_text(outgoing)
 
     @contextmanager
     def translated_errors(self) -> Iterator[None]:
@@ -287,6 +285,8 @@ class MeshMonitorCoordinator:
         elif isinstance(event, MessageReceived):
             self.messages.add(event.message)
         elif isinstance(event, DeliveryChanged):
+            if event.message is not None:
+                self.messages.add(event.message)
             self.messages.note(event.delivery)
             self.deliveries[event.delivery.state] += 1
         elif isinstance(event, WaypointChanged):

@@ -72,6 +72,8 @@ class DeliveryChanged:
     """An outgoing message came further, or failed."""
 
     delivery: Delivery
+    message: Message | None = None
+    """The message itself, as long as listeners may not know it: before it is on the air."""
 
 
 @dataclass(frozen=True, slots=True)
