@@ -23,11 +23,7 @@ from custom_components.meshmonitor.mesh.model import (
     MessageKind,
     Origin,
 )
-from custom_components.meshmonitor.mesh.source import (
-    DeliveryChanged,
-    MessageReceived,
-    OutgoingText,
-)
+from custom_components.meshmonitor.mesh.source import DeliveryChanged, MessageReceived, OutgoingText
 from tests.ha import (
     coordinator_of,
     entity_id,
