@@ -60,7 +60,9 @@ _LIVE_OPTIONS: Final = frozenset({CONF_NODES, CONF_NOTIFY_CONTACTS, CONF_VIRTUAL
 """The options whose change takes effect without a reload."""
 _USER_ERRORS: Final = frozenset(
     {
+        SendReason.EMPTY,
         SendReason.TOO_LONG,
+        SendReason.INVALID_ID,
         SendReason.UNKNOWN_CHANNEL,
         SendReason.UNKNOWN_NODE,
         SendReason.NOT_SUPPORTED,
