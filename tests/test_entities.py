@@ -3,7 +3,7 @@
 import asyncio
 from datetime import datetime, timedelta
 
-from homeassistant.const import STATE_UNAVAILABLE, STATE_UNKNOWN
+from homeassistant.const import MATCH_ALL, STATE_UNAVAILABLE, STATE_UNKNOWN
 from homeassistant.core import HomeAssistant
 from homeassistant.exceptions import HomeAssistantError, ServiceValidationError
 from homeassistant.helpers import entity_registry as er
@@ -70,6 +70,24 @@ async def test_counters(hass: HomeAssistant, node: SimulatedNode) -> None:
     await wait_until(lambda: received() > before, "the counter")
     assert state_of(hass, "sensor", f"{node_id(node)}_queue_length").state == "0"
     assert state_of(hass, "sensor", f"{node_id(node)}_packets_sent").state == "0"
+
+
+@pytest.mark.usefixtures("all_enabled")
+async def test_what_is_not_recorded(hass: HomeAssistant, node: SimulatedNode) -> None:
+    """What changes with every packet, and is of no use later, does not fill the database."""
+    await set_up(hass, make_entry(node, options=virtual_node()))
+    for platform, key, expected in (
+        ("sensor", "packets_received", MATCH_ALL),
+        ("sensor", "refusals", MATCH_ALL),
+        ("sensor", "messages_delivered", MATCH_ALL),
+        ("sensor", "clients", MATCH_ALL),
+        ("sensor", f"{node_id(node)}_device_battery_level", "measured_at"),
+        ("device_tracker", f"{node_id(node)}_position", "measured_at"),
+        ("binary_sensor", "link", "last_error"),
+    ):
+        info = state_of(hass, platform, f"{node_id(node)}_{key}").state_info
+        assert info is not None
+        assert expected in info["unrecorded_attributes"], key
 
 
 async def test_clients(hass: HomeAssistant, node: SimulatedNode) -> None:
