@@ -86,19 +86,25 @@ async def test_node(hass: HomeAssistant, node: SimulatedNode) -> None:
 
 
 async def test_device_that_is_gone(hass: HomeAssistant, node: SimulatedNode) -> None:
-    """A device that was removed since is nothing that could be online."""
+    """A device that was removed since is nothing that could be online, whatever else is."""
     coordinator = await set_up(hass, make_entry(node))
     peer = f"!{node.peer(0).num:08x}"
     device = await device_of(hass, coordinator, peer)
     await node.send_node_info(node.peer(0).num)
     await wait_until(lambda: coordinator.presence.is_online(peer), "its presence")
-    config = cv.CONDITION_SCHEMA(
-        {"condition": f"{DOMAIN}.node_is_online", "options": {"device_id": device}}
-    )
-    check = await async_from_config(hass, await async_validate_condition_config(hass, config))
-    assert check.async_check()
+    checks = []
+    for device_id, behavior in (
+        ([device], "all"),
+        ([device, coordinator.device_id], "all"),
+        ([device, coordinator.device_id], "any"),
+    ):
+        options = {"device_id": device_id, "behavior": behavior}
+        config = cv.CONDITION_SCHEMA({"condition": f"{DOMAIN}.node_is_online", "options": options})
+        config = await async_validate_condition_config(hass, config)
+        checks.append(await async_from_config(hass, config))
+    assert all(check.async_check() for check in checks)
     dr.async_get(hass).async_remove_device(device)
-    assert not check.async_check()
+    assert [check.async_check() for check in checks] == [False, False, True]
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """A radio that is found elsewhere: told by its owner, or by its own announcement."""
 
 from ipaddress import ip_address
+import socket
 from typing import Any
 
 from homeassistant.config_entries import (
@@ -146,6 +147,25 @@ async def test_move_fails_and_then_works(hass: HomeAssistant, node: SimulatedNod
     )
     assert result["reason"] == "reconfigure_successful"
     await hass.async_block_till_done()
+
+
+@pytest.mark.parametrize("bind_address", ["", "192.0.2.7"])
+async def test_move_without_a_virtual_node(
+    hass: HomeAssistant, node: SimulatedNode, bind_address: str
+) -> None:
+    """A virtual node that cannot listen is told of elsewhere: its radio can be moved all the same.
+
+    After a network has been renumbered, both may have to be put right.
+    """
+    with socket.create_server(("", 0)) as taken:
+        options = virtual_node(taken.getsockname()[1], bind_address=bind_address)
+        entry = make_entry(node, port=free_port(), options=options)
+        entry.add_to_hass(hass)
+        assert await hass.config_entries.async_setup(entry.entry_id)
+        assert coordinator_of(entry).source.virtual_node.bind_error
+        result = await reconfigure(hass, entry, {"host": node.host, "port": node.port})
+        assert result["reason"] == "reconfigure_successful"
+        await wait_until(lambda: coordinator_of(entry).is_available)
 
 
 async def test_move_a_serial_port(hass: HomeAssistant, node: SimulatedNode, tmp_path: Any) -> None:

@@ -270,6 +270,12 @@ async def test_send_errors_are_translated(hass: HomeAssistant, node: SimulatedNo
     with pytest.raises(ServiceValidationError) as nowhere:
         await coordinator.async_send_text(OutgoingText(text="x", channel=7))
     assert nowhere.value.translation_key == f"send_{SendReason.UNKNOWN_CHANNEL}"
+    with pytest.raises(ServiceValidationError) as nothing:
+        await coordinator.async_send_text(OutgoingText(text="", channel=0))
+    assert nothing.value.translation_key == f"send_{SendReason.EMPTY}"
+    with pytest.raises(ServiceValidationError) as no_id:
+        await coordinator.async_send_text(OutgoingText(text="x", reply_id="the last one"))
+    assert no_id.value.translation_key == f"send_{SendReason.INVALID_ID}"
     assert not node.texts()
 
 

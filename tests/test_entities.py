@@ -3,7 +3,7 @@
 import asyncio
 from datetime import datetime, timedelta
 
-from homeassistant.const import STATE_UNAVAILABLE, STATE_UNKNOWN
+from homeassistant.const import MATCH_ALL, STATE_UNAVAILABLE, STATE_UNKNOWN
 from homeassistant.core import HomeAssistant
 from homeassistant.exceptions import HomeAssistantError, ServiceValidationError
 from homeassistant.helpers import entity_registry as er
@@ -23,7 +23,7 @@ from custom_components.meshmonitor.mesh.model import (
     MessageKind,
     Origin,
 )
-from custom_components.meshmonitor.mesh.source import DeliveryChanged, MessageReceived
+from custom_components.meshmonitor.mesh.source import DeliveryChanged, MessageReceived, OutgoingText
 from tests.ha import (
     coordinator_of,
     entity_id,
@@ -70,6 +70,24 @@ async def test_counters(hass: HomeAssistant, node: SimulatedNode) -> None:
     await wait_until(lambda: received() > before, "the counter")
     assert state_of(hass, "sensor", f"{node_id(node)}_queue_length").state == "0"
     assert state_of(hass, "sensor", f"{node_id(node)}_packets_sent").state == "0"
+
+
+@pytest.mark.usefixtures("all_enabled")
+async def test_what_is_not_recorded(hass: HomeAssistant, node: SimulatedNode) -> None:
+    """What changes with every packet, and is of no use later, does not fill the database."""
+    await set_up(hass, make_entry(node, options=virtual_node()))
+    for platform, key, expected in (
+        ("sensor", "packets_received", MATCH_ALL),
+        ("sensor", "refusals", MATCH_ALL),
+        ("sensor", "messages_delivered", MATCH_ALL),
+        ("sensor", "clients", MATCH_ALL),
+        ("sensor", f"{node_id(node)}_device_battery_level", "measured_at"),
+        ("device_tracker", f"{node_id(node)}_position", "measured_at"),
+        ("binary_sensor", "link", "last_error"),
+    ):
+        info = state_of(hass, platform, f"{node_id(node)}_{key}").state_info
+        assert info is not None
+        assert expected in info["unrecorded_attributes"], key
 
 
 async def test_clients(hass: HomeAssistant, node: SimulatedNode) -> None:
@@ -215,6 +233,52 @@ async def test_notify(hass: HomeAssistant, node: SimulatedNode) -> None:
     await wait_until(lambda: "sent" in told(), "the delivery")
     assert told().count("sent") == 1
     assert state_of(hass, "notify", f"{unique_id}_channel_1").state != STATE_UNKNOWN
+
+
+async def test_delivery_while_the_radio_is_away(hass: HomeAssistant, node: SimulatedNode) -> None:
+    """That a text waits is told when it does, and what it says; its delivery follows."""
+    coordinator = await set_up(hass, make_entry(node))
+    unique_id = node_id(node)
+    await coordinator.async_send_text(OutgoingText(text="before", channel=0))
+    await wait_until(node.texts, "the text at the radio")
+    node.refuse()
+    node.drop()
+    await wait_until(lambda: not coordinator.is_available, "the loss")
+    states = async_capture_events(hass, "state_changed")
+    sent = await coordinator.async_send_text(OutgoingText(text="meanwhile", channel=0))
+
+    def told() -> list[tuple[str, str]]:
+        delivery = entity_id(hass, "event", f"{unique_id}_delivery")
+        return [
+            (attributes["event_type"], attributes["text"])
+            for event in states
+            if event.data["entity_id"] == delivery
+            and (attributes := event.data["new_state"].attributes).get("message_id")
+            == sent.message_id
+        ]
+
+    await hass.async_block_till_done()
+    assert told() == [("queued", "meanwhile")]
+    await node.listen()
+    await wait_until(lambda: len(told()) > 1, "the delivery")
+    assert told()[1] == ("sent", "meanwhile")
+
+
+async def test_events_over_a_restart(hass: HomeAssistant, node: SimulatedNode) -> None:
+    """What happened last is known again at once, the radio being there or not."""
+    entry = make_entry(node)
+    await set_up(hass, entry)
+    unique_id = f"{node_id(node)}_message"
+    await node.say(node.peer(0).num, "the last one")
+    await wait_until(lambda: state_of(hass, "event", unique_id).state != STATE_UNKNOWN)
+    before = state_of(hass, "event", unique_id)
+    node.refuse()
+    for _ in range(2):
+        assert await hass.config_entries.async_unload(entry.entry_id)
+        assert await hass.config_entries.async_setup(entry.entry_id)
+        await hass.async_block_till_done()
+        after = state_of(hass, "event", unique_id)
+        assert (after.state, after.attributes["text"]) == (before.state, "the last one")
 
 
 async def test_notify_refused(hass: HomeAssistant, node: SimulatedNode) -> None:

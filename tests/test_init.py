@@ -107,7 +107,7 @@ async def test_radio_away(hass: HomeAssistant, node: SimulatedNode) -> None:
     unique_id = node_id(node)
     assert entry.state is ConfigEntryState.LOADED
     assert state_of(hass, "binary_sensor", f"{unique_id}_link").state == STATE_OFF
-    assert state_of(hass, "event", f"{unique_id}_message").state == STATE_UNAVAILABLE
+    assert state_of(hass, "sensor", f"{unique_id}_nodes_known").state == STATE_UNAVAILABLE
     assert state_of(hass, "binary_sensor", f"{unique_id}_virtual_node").state == STATE_ON
     assert await listens(port)
 
@@ -115,7 +115,7 @@ async def test_radio_away(hass: HomeAssistant, node: SimulatedNode) -> None:
     await wait_until(lambda: coordinator_of(entry).is_available)
     await hass.async_block_till_done()
     assert state_of(hass, "binary_sensor", f"{unique_id}_link").state == STATE_ON
-    assert state_of(hass, "event", f"{unique_id}_message").state != STATE_UNAVAILABLE
+    assert state_of(hass, "sensor", f"{unique_id}_nodes_known").state != STATE_UNAVAILABLE
 
 
 async def test_loss_and_recovery(
@@ -134,7 +134,7 @@ async def test_loss_and_recovery(
     link = state_of(hass, "binary_sensor", f"{unique_id}_link")
     assert link.state == STATE_OFF
     assert link.attributes["last_error"]
-    assert state_of(hass, "event", f"{unique_id}_message").state == STATE_UNAVAILABLE
+    assert state_of(hass, "sensor", f"{unique_id}_nodes_known").state == STATE_UNAVAILABLE
     assert state_of(hass, "binary_sensor", f"{unique_id}_virtual_node").state == STATE_ON
     assert await listens(port)
     lost = [record for record in caplog.records if "no connection to" in record.getMessage()]
@@ -285,7 +285,7 @@ async def test_state_survives_a_restart(hass: HomeAssistant, node: SimulatedNode
     assert set(coordinator.source.nodes) == set(nodes)
     assert list(coordinator.source.channels) == channels
     unique_id = node_id(node)
-    assert state_of(hass, "event", f"{unique_id}_message").state == STATE_UNAVAILABLE
+    assert state_of(hass, "sensor", f"{unique_id}_nodes_known").state == STATE_UNAVAILABLE
     radio = dr.async_get(hass).async_get(coordinator.device_id)
     assert radio is not None
     assert radio.name == "Simulated Base"

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from homeassistant.config_entries import SOURCE_USB, ConfigFlowResult
+from homeassistant.config_entries import SOURCE_IGNORE, SOURCE_USB, ConfigFlowResult
 from homeassistant.core import HomeAssistant
 from homeassistant.data_entry_flow import FlowResultType
 from homeassistant.helpers import device_registry as dr
@@ -200,6 +200,23 @@ async def test_plugged_in_again(hass: HomeAssistant, node: SimulatedNode) -> Non
     entry = make_entry(node)
     entry.add_to_hass(hass)
     hass.config_entries.async_update_entry(entry, data=data)
+    result = await plug_in(hass, device)
+    assert result["type"] is FlowResultType.ABORT
+    assert result["reason"] == "already_configured"
+
+
+async def test_plugged_in_and_ignored(hass: HomeAssistant, node: SimulatedNode) -> None:
+    """A board that was turned down is not offered again, however often it is plugged in."""
+    device = node.serve_pty()
+    await plug_in(hass, device)
+    [flow] = hass.config_entries.flow.async_progress()
+    turned_down = await hass.config_entries.flow.async_init(
+        DOMAIN,
+        context={"source": SOURCE_IGNORE},
+        data={"unique_id": flow["context"]["unique_id"], "title": "WisCore RAK4631 Board"},
+    )
+    assert turned_down["type"] is FlowResultType.CREATE_ENTRY
+    assert not hass.config_entries.flow.async_progress()
     result = await plug_in(hass, device)
     assert result["type"] is FlowResultType.ABORT
     assert result["reason"] == "already_configured"

@@ -23,7 +23,6 @@ from .const import DOMAIN
 from .coordinator import MeshMonitorConfigEntry, MeshMonitorCoordinator
 from .targets import (
     ATTR_NODE_ID,
-    DeviceTarget,
     async_device_target,
     async_validated_devices,
     nodes_called,
@@ -89,16 +88,21 @@ class MeshCondition(Condition):
             yield entry.runtime_data
 
     @callback
-    def _devices(self) -> Iterator[tuple[DeviceTarget, MeshMonitorCoordinator | None]]:
-        """Go through what the chosen devices stand for, with their source if it is set up."""
+    def _devices(self) -> Iterator[tuple[str | None, MeshMonitorCoordinator | None]]:
+        """Go through what the chosen devices stand for: a node, or None for the radio itself.
+
+        With it comes the source, if it is set up: None also for a device that is no more.
+        """
         for device_id in self._options[ATTR_DEVICE_ID]:
             target = async_device_target(self._hass, device_id)
-            if target is not None:
-                entry: MeshMonitorConfigEntry | None = self._hass.config_entries.async_get_entry(
-                    target.entry_id
-                )
-                is_loaded = entry is not None and entry.state is ConfigEntryState.LOADED
-                yield target, entry.runtime_data if entry is not None and is_loaded else None
+            if target is None:
+                yield None, None
+                continue
+            entry: MeshMonitorConfigEntry | None = self._hass.config_entries.async_get_entry(
+                target.entry_id
+            )
+            is_loaded = entry is not None and entry.state is ConfigEntryState.LOADED
+            yield target.node_id, entry.runtime_data if entry is not None and is_loaded else None
 
 
 class LinkIsUpCondition(MeshCondition):
@@ -128,13 +132,13 @@ class NodeIsOnlineCondition(MeshCondition):
 
     @override
     def _answers(self) -> Iterable[bool]:
-        for target, coordinator in self._devices():
+        for node_id, coordinator in self._devices():
             if coordinator is None:
                 yield False
-            elif target.node_id is None:
+            elif node_id is None:
                 yield coordinator.is_available
             else:
-                yield coordinator.presence.is_online(target.node_id)
+                yield coordinator.presence.is_online(node_id)
         for name in self._options[ATTR_NODE_ID]:
             yield any(_is_online(coordinator, name) for coordinator in self._coordinators())
 

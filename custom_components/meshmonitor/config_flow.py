@@ -31,7 +31,7 @@ from .mesh.source import ProbeError, ProbeResult
 from .mesh.transport import Endpoint, SerialEndpoint, TcpEndpoint
 from .node_form import node_fields, parse_nodes
 from .options_flow import MeshMonitorOptionsFlow
-from .ports import FormError, async_check_port, async_is_here, async_resolve
+from .ports import FormError, async_check_radio, async_is_here, async_resolve
 from .protocols import PROTOCOLS, RadioProtocol, endpoint_of
 from .virtual_node_form import PORT_SELECTOR, async_parse_virtual_node, virtual_node_section
 
@@ -113,8 +113,9 @@ class MeshMonitorConfigFlow(ConfigFlow, domain=DOMAIN):
                 radio = endpoint_of(data)
                 await self._async_abort_if_in_use(radio, entry)
                 options = protocol.virtual_node_options(entry.options)
+                # What else is in the way of a virtual node is no matter of where its radio is.
                 if options.enabled:
-                    await async_check_port(self.hass, options, radio, entry)
+                    await async_check_radio(options.port, radio)
                 # While we hold the link, a look at the same radio would cut it.
                 is_held = entry.state is ConfigEntryState.LOADED and await self._async_is_same(
                     radio, endpoint_of(entry.data)
@@ -205,6 +206,8 @@ class MeshMonitorConfigFlow(ConfigFlow, domain=DOMAIN):
     async def async_step_usb(self, discovery_info: UsbServiceInfo) -> ConfigFlowResult:
         """Consider a radio that was plugged in. What it speaks, only its owner knows."""
         await self.async_set_unique_id(usb.usb_unique_id_from_service_info(discovery_info))
+        # Only an offer that was turned down is called so: a radio goes by who it is.
+        self._abort_if_unique_id_configured(reload_on_update=False)
         device = await self.hass.async_add_executor_job(usb.get_serial_by_id, discovery_info.device)
         await self._async_abort_if_in_use(SerialEndpoint(device))
         self._discovered = {CONF_DEVICE: device}

@@ -60,7 +60,9 @@ _LIVE_OPTIONS: Final = frozenset({CONF_NODES, CONF_NOTIFY_CONTACTS, CONF_VIRTUAL
 """The options whose change takes effect without a reload."""
 _USER_ERRORS: Final = frozenset(
     {
+        SendReason.EMPTY,
         SendReason.TOO_LONG,
+        SendReason.INVALID_ID,
         SendReason.UNKNOWN_CHANNEL,
         SendReason.UNKNOWN_NODE,
         SendReason.NOT_SUPPORTED,
@@ -236,9 +238,7 @@ class MeshMonitorCoordinator:
             HomeAssistantError: The radio cannot send it now.
         """
         with self.translated_errors():
-            message = await self.source.send_text(outgoing)
-        self.messages.add(message)
-        return message
+            return await self.source.send_text(outgoing)
 
     @contextmanager
     def translated_errors(self) -> Iterator[None]:
@@ -287,6 +287,8 @@ class MeshMonitorCoordinator:
         elif isinstance(event, MessageReceived):
             self.messages.add(event.message)
         elif isinstance(event, DeliveryChanged):
+            if event.message is not None:
+                self.messages.add(event.message)
             self.messages.note(event.delivery)
             self.deliveries[event.delivery.state] += 1
         elif isinstance(event, WaypointChanged):

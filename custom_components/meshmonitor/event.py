@@ -1,4 +1,8 @@
-"""Messages, and what became of those that were sent."""
+"""Messages, and what became of those that were sent.
+
+What happened last holds, the radio being there or not, and things do happen while it is away: what
+is sent waits for it, or fails. An unavailable entity could tell of neither.
+"""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -85,6 +89,12 @@ class MeshMonitorEvent(GatewayEntity, EventEntity):
         """Prepare the event entity."""
         super().__init__(coordinator, description.key)
         self.entity_description = description
+
+    @property
+    @override
+    def available(self) -> bool:
+        """Always: what happened last is known."""
+        return True
 
     @override
     async def async_added_to_hass(self) -> None:

@@ -66,12 +66,25 @@ async def async_check_port(
             raise FormError("port_used_by_source", other.title, CONF_VIRTUAL_NODE)
     if port == (SERVER_PORT if hass.config.api is None else hass.config.api.port):
         raise FormError("port_used_by_home_assistant", str(port), CONF_VIRTUAL_NODE)
-    address = radio_address(radio)
-    if address is not None and port == address.port and await async_is_here(address.host):
-        raise FormError("port_of_radio", str(port), CONF_VIRTUAL_NODE)
+    await async_check_radio(port, radio)
     await _async_try(wanted.bind_address, 0)
     if not _is_listening(entry, port):
         await _async_try(wanted.bind_address, port)
+
+
+async def async_check_radio(port: int, radio: Endpoint) -> None:
+    """Make sure that a radio is not where a virtual node is to listen.
+
+    Args:
+        port: The virtual node's port.
+        radio: Where the source's own radio is.
+
+    Raises:
+        FormError: It is.
+    """
+    address = radio_address(radio)
+    if address is not None and port == address.port and await async_is_here(address.host):
+        raise FormError("port_of_radio", str(port), CONF_VIRTUAL_NODE)
 
 
 def radio_address(radio: Endpoint) -> TcpEndpoint | None:

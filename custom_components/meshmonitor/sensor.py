@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any, override
 
 from homeassistant.components.sensor import DOMAIN as SENSOR_DOMAIN, SensorEntity
+from homeassistant.const import MATCH_ALL
 from homeassistant.core import HomeAssistant, callback
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 from homeassistant.helpers.typing import StateType
@@ -56,6 +57,8 @@ class _SourceSensor(MeshMonitorEntity, SensorEntity):
     """A sensor that reads from the source."""
 
     entity_description: SourceSensorDescription
+    # What a figure is made of moves with it, and is of use only now.
+    _unrecorded_attributes = frozenset({MATCH_ALL})
 
     def __init__(
         self, coordinator: MeshMonitorCoordinator, description: SourceSensorDescription
@@ -103,7 +106,6 @@ class ClientsSensor(_SourceSensor, VirtualNodeEntity):
     """How many clients a virtual node has, and which."""
 
     platform_domain = SENSOR_DOMAIN
-    _unrecorded_attributes = frozenset({"clients"})
     # When a client was last active changes all the time: a look a minute is enough.
     _attr_should_poll = True
 

@@ -78,7 +78,7 @@ class LivelyMesh:
         moved.longitude_i += round(metres * math.sin(heading) * 146)
         moved.time = self._node.now()
         moved.ground_speed = round(metres / 10)
-        moved.ground_track = round(math.degrees(heading) * 100)
+        moved.ground_track = round(math.degrees(heading) * 1e5)
         await self._node.send_position(peer.num, moved)
 
     async def _measure_itself(self, peer: Peer) -> None:

@@ -72,6 +72,8 @@ class DeliveryChanged:
     """An outgoing message came further, or failed."""
 
     delivery: Delivery
+    message: Message | None = None
+    """The message itself, as long as listeners may not know it: before it is on the air."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,12 +142,17 @@ class SendReason(StrEnum):
     NOT_CONNECTED = "not_connected"
     """The radio is away, and what was asked cannot wait for it."""
     QUEUE_FULL = "queue_full"
+    EMPTY = "message_empty"
     TOO_LONG = "message_too_long"
+    INVALID_ID = "invalid_id"
+    """It refers to a message or a waypoint by something that is no id of one."""
     UNKNOWN_CHANNEL = "unknown_channel"
     UNKNOWN_NODE = "unknown_node"
     NO_ANSWER = "no_answer"
     REFUSED = "refused"
     """The radio did not take it."""
+    LOGIN_FAILED = "login_failed"
+    """The node did not let in who asked."""
     NOT_SUPPORTED = "not_supported"
     """The protocol knows no such request."""
 

@@ -165,7 +165,7 @@ class Requests:
         frame = bytes([Cmd.SEND_LOGIN]) + contact.public_key + password.encode()[:15]
         result = LoginResult.parse(await self.ask(frame, contact.public_key[:_PREFIX]))
         if not result.is_success:
-            raise SendError(SendReason.REFUSED, "login_failed")
+            raise SendError(SendReason.LOGIN_FAILED)
 
     async def _telemetry(self, kind: RequestKind, contact: Contact) -> RequestAnswer:
         frame = bytes([Cmd.SEND_TELEMETRY_REQ, 0, 0, 0]) + contact.public_key

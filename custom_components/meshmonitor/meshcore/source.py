@@ -185,7 +185,9 @@ class MeshCoreSource(MeshSource):
             if slot is None or slot.is_empty:
                 raise SendError(SendReason.UNKNOWN_CHANNEL)
             frame = channel_command(index, text, self._stamp())
-        if not text or len(text) > limit:
+        if not text:
+            raise SendError(SendReason.EMPTY)
+        if len(text) > limit:
             raise SendError(SendReason.TOO_LONG, str(limit))
         if not self._radio.is_ready:
             raise SendError(SendReason.NOT_CONNECTED)

@@ -82,7 +82,7 @@ class Texts:
         """
         message = self._message(job.frame, origin, client)
         self._messages[job] = (message, reader)
-        self._emit(DeliveryChanged(self.deliveries.began(message)))
+        self._emit(DeliveryChanged(self.deliveries.began(message), message))
         return message
 
     def done(self, job: Job, reader: Hashable | None) -> None:

@@ -47,7 +47,7 @@ class Composer:
         state = self._state()
         payload = outgoing.text.encode()
         if not payload:
-            raise SendError(SendReason.REFUSED, "empty")
+            raise SendError(SendReason.EMPTY)
         if len(payload) > MAX_TEXT_BYTES:
             raise SendError(SendReason.TOO_LONG, str(MAX_TEXT_BYTES))
         destination, channel = packets.BROADCAST, outgoing.channel or 0
@@ -161,4 +161,4 @@ def _packet_id(message_id: str) -> int:
     try:
         return names.message_id_to_packet_id(message_id)
     except ValueError:
-        raise SendError(SendReason.REFUSED, "message id") from None
+        raise SendError(SendReason.INVALID_ID) from None

@@ -284,11 +284,12 @@ class MeshtasticSource(MeshSource):
             self._intake.tell(self._decoder.packet(outgoing.raw, time.time(), origin=Origin.PHONE))
         if outgoing.portnum not in _TEXTS:
             return
-        if outgoing.state is DeliveryState.SENT:
+        message: Message | None = None
+        if outgoing.state in (DeliveryState.QUEUED, DeliveryState.SENT):
             message = self._own_message(outgoing)
-            if message is not None:
-                self.emit(MessageReceived(message))
-        self.emit(DeliveryChanged(_delivery(outgoing)))
+        if outgoing.state is DeliveryState.SENT and message is not None:
+            self.emit(MessageReceived(message))
+        self.emit(DeliveryChanged(_delivery(outgoing), message))
 
     def _submit(self, raw: bytes, packet_id: int) -> Outgoing:
         """Hand a packet of Home Assistant's to the outbox.

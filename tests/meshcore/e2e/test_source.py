@@ -176,7 +176,7 @@ async def test_a_text_that_is_to_be_sent_again_waits_for_the_radio(
         (OutgoingText(text="x", channel=3), SendReason.UNKNOWN_CHANNEL),
         (OutgoingText(text="x", channel=99), SendReason.UNKNOWN_CHANNEL),
         (OutgoingText(text="x" * 152, channel=0), SendReason.TOO_LONG),
-        (OutgoingText(text="", channel=0), SendReason.TOO_LONG),
+        (OutgoingText(text="", channel=0), SendReason.EMPTY),
         (OutgoingText(text="x", recipient_id="00" * 32), SendReason.UNKNOWN_NODE),
         (OutgoingText(text="x", recipient_id="no key"), SendReason.UNKNOWN_NODE),
         (OutgoingText(text="x", recipient_id=""), SendReason.UNKNOWN_NODE),
@@ -278,7 +278,7 @@ async def test_login_and_advert(stage: Stage, radio: SimulatedCompanion) -> None
     assert radio.mesh.peer("Ridge").key in radio.device.connections
     with pytest.raises(SendError) as caught:
         await stage.source.login(key_of(radio, "Ridge"), "wrong")
-    assert caught.value.reason is SendReason.REFUSED
+    assert caught.value.reason is SendReason.LOGIN_FAILED
     await stage.source.send_advert(flood=True)
     await stage.source.send_advert(flood=False)
     assert radio.commands(7) == [b"\x07\x01", b"\x07\x00"]

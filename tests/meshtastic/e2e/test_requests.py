@@ -96,7 +96,9 @@ async def test_open_questions_end_with_the_source(stage: Stage) -> None:
 @pytest.mark.parametrize(
     ("outgoing", "reason"),
     [
+        (OutgoingText(text=""), SendReason.EMPTY),
         (OutgoingText(text="x" * 201), SendReason.TOO_LONG),
+        (OutgoingText(text="x", reply_id="the last one"), SendReason.INVALID_ID),
         (OutgoingText(text="x", channel=7), SendReason.UNKNOWN_CHANNEL),
         (OutgoingText(text="x", recipient_id="!00abcdef"), SendReason.UNKNOWN_NODE),
         (OutgoingText(text="x", recipient_id="nobody"), SendReason.UNKNOWN_NODE),
