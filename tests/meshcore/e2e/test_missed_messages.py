@@ -8,6 +8,7 @@ import pytest
 from custom_components.meshmonitor.mesh import client
 from custom_components.meshmonitor.mesh.model import DeliveryState
 from custom_components.meshmonitor.mesh.source import DeliveryChanged, MessageReceived
+from custom_components.meshmonitor.meshcore.inbox import MAX_READERS
 from tests.simulators.meshcore_companion import SimulatedCompanion
 
 from .stage import Stage
@@ -125,7 +126,7 @@ async def test_a_text_whose_sender_has_left_is_not_shown_to_it(
     radio.faults.delay = 0.2
     sender.send(b"\x03\x00\x00" + bytes(4) + b"mine")
     await stage.until(lambda: stage.of_kind(DeliveryChanged))
-    # What the source itself had asked before has been answered, and the text is on its way to the radio.
+    # What the source itself had asked before has been answered, and the text is on its way.
     await stage.until(lambda: stage.source.counters["queue_length"] == 0)
     await sender.close()
     await other.push(0x83)
@@ -160,3 +161,16 @@ async def test_two_apps_of_one_name_have_places_of_their_own(
     await _say(stage, radio, b"both")
     for app in (one, two):
         assert [frame[-4:] for frame in await app.drain()] == [b"both"]
+
+
+async def test_an_app_under_ever_new_names_costs_nobody_a_message(
+    stage: Stage, radio: SimulatedCompanion
+) -> None:
+    """One that is there keeps its place, however many names come and go beside it."""
+    there = await stage.app()
+    for number in range(MAX_READERS + 1):
+        stranger = await stage.app(name=f"stranger {number}")
+        await stranger.close()
+    await _say(stage, radio, b"text")
+    await there.push(0x83)
+    assert [frame[-4:] for frame in await there.drain()] == [b"text"]
