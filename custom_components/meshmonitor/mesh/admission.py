@@ -41,6 +41,8 @@ GARBAGE_RATE: Final = 32.0
 SHUT_OUT: Final = 60.0
 """Seconds for which an address that sent too much of that is turned away."""
 _IPV6_NETWORK_BITS: Final = 64
+HOSTS_PER_NETWORK: Final = 8
+"""An IPv6 network may try as often as so many addresses of it that do all they may."""
 
 
 class Rejection(StrEnum):
@@ -117,8 +119,8 @@ class _Guest:
 
     __slots__ = ("attempts", "garbage", "shut_out_until")
 
-    def __init__(self, attempts: float, now: float) -> None:
-        self.attempts = Bucket(attempts, ATTEMPT_RATE, now)
+    def __init__(self, attempts: float, rate: float, now: float) -> None:
+        self.attempts = Bucket(attempts, rate, now)
         self.garbage = Bucket(GARBAGE_LIMIT, GARBAGE_RATE, now)
         self.shut_out_until = float("-inf")
 
@@ -126,8 +128,9 @@ class _Guest:
 class Gate:
     """Limits how often an address connects, and what else than frames it sends.
 
-    Whoever it is: this very host has no privilege. An IPv6 host has a whole network of addresses,
-    so that counts as one. Times are monotonic seconds.
+    Whoever it is: this very host has no privilege. An IPv6 host can take any address of its
+    network, so there is a limit for that, too. It is wider, since all hosts at home are in one such
+    network, and none of them is to pay for another. Times are monotonic seconds.
     """
 
     def __init__(self) -> None:
@@ -149,9 +152,14 @@ class Gate:
         guest = self._guest(address, max_clients, now)
         if now < guest.shut_out_until:
             return Rejection.GARBAGE
-        if guest.attempts.delay(now):
+        limits = [guest.attempts]
+        if isinstance(address, IPv6Address):
+            network = IPv6Network((address, _IPV6_NETWORK_BITS), strict=False)
+            limits.append(self._guest(network, max_clients, now, HOSTS_PER_NETWORK).attempts)
+        if any(limit.delay(now) for limit in limits):
             return Rejection.TOO_MANY_ATTEMPTS
-        guest.attempts.take(1, now)
+        for limit in limits:
+            limit.take(1, now)
         return None
 
     def garbage(self, address: IPAddress, amount: int, max_clients: int, now: float) -> bool:
@@ -164,14 +172,13 @@ class Gate:
         guest.garbage = Bucket(GARBAGE_LIMIT, GARBAGE_RATE, now)
         return True
 
-    def _guest(self, address: IPAddress, max_clients: int, now: float) -> _Guest:
-        key: IPAddress | IPv6Network = address
-        if isinstance(address, IPv6Address):
-            key = IPv6Network((address, _IPV6_NETWORK_BITS), strict=False)
-        attempts = float(ATTEMPTS_PER_CLIENT * max_clients)
+    def _guest(
+        self, key: IPAddress | IPv6Network, max_clients: int, now: float, hosts: int = 1
+    ) -> _Guest:
+        attempts = float(ATTEMPTS_PER_CLIENT * max_clients * hosts)
         guest = self._guests.get(key)
         if guest is None:
-            guest = self._guests[key] = _Guest(attempts, now)
+            guest = self._guests[key] = _Guest(attempts, ATTEMPT_RATE * hosts, now)
         guest.attempts.capacity = attempts
         self._guests.move_to_end(key)
         if len(self._guests) > REMEMBERED_ADDRESSES:
