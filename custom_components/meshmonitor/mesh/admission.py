@@ -29,6 +29,10 @@ DEFAULT_ALLOWED_NETWORKS: Final[tuple[IPNetwork, ...]] = tuple(
 )
 
 REMEMBERED_ADDRESSES: Final = 256
+LOGGED_AT_ONCE: Final = 64.0
+"""Addresses that are worth a log line each, however fast they come. A host can take thousands."""
+LOGGED_RATE: Final = 1 / 60
+"""Such addresses a second for as long as there are any."""
 ATTEMPTS_PER_CLIENT: Final = 4
 """All clients that there may be can come back so often at once, from one address."""
 ATTEMPT_RATE: Final = 4.0
@@ -94,20 +98,35 @@ def _as_numbers(networks: tuple[IPNetwork, ...]) -> tuple[tuple[int, int, int], 
 
 
 class AdmissionLog:
-    """Counts who was turned away, and says whether an address is worth a log line."""
+    """Counts who was turned away, and says whether an address is worth a log line.
+
+    Times are monotonic seconds.
+    """
 
     def __init__(self) -> None:
         """Start with nobody turned away."""
         self.counts: Counter[Rejection] = Counter()
         self._seen: OrderedDict[tuple[IPAddress | None, Rejection], None] = OrderedDict()
+        self._lines = Bucket(LOGGED_AT_ONCE, LOGGED_RATE, 0.0)
 
-    def note(self, address: IPAddress | None, rejection: Rejection) -> bool:
-        """Count a rejection; returns whether it is the first of its kind for this address."""
+    def note(self, address: IPAddress | None, rejection: Rejection, now: float) -> bool:
+        """Count a rejection; returns whether it is to be logged.
+
+        That is the first of its kind for an address, unless very many addresses come.
+
+        Args:
+            address: Who was turned away, where that is known.
+            rejection: Why.
+            now: The present.
+        """
         self.counts[rejection] += 1
         key = (address, rejection)
         if key in self._seen:
             self._seen.move_to_end(key)
             return False
+        if self._lines.delay(now):
+            return False
+        self._lines.take(1, now)
         self._seen[key] = None
         if len(self._seen) > REMEMBERED_ADDRESSES:
             self._seen.popitem(last=False)
