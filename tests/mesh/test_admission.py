@@ -6,6 +6,9 @@ import pytest
 
 from custom_components.meshmonitor.mesh.admission import (
     DEFAULT_ALLOWED_NETWORKS,
+    LOGGED_AT_ONCE,
+    LOGGED_RATE,
+    REMEMBERED_ADDRESSES,
     AdmissionLog,
     Rejection,
     is_in,
@@ -86,22 +89,25 @@ def test_each_address_is_worth_one_line() -> None:
     """Every rejection is counted; the first of each kind for each address is to be logged."""
     log = AdmissionLog()
     one, other = ip_address("192.0.2.1"), ip_address("192.0.2.2")
-    assert log.note(one, Rejection.NETWORK)
-    assert not log.note(one, Rejection.NETWORK)
-    assert log.note(one, Rejection.TOO_MANY_CLIENTS)
-    assert log.note(other, Rejection.NETWORK)
-    assert log.note(None, Rejection.NETWORK)
-    assert not log.note(None, Rejection.NETWORK)
+    assert log.note(one, Rejection.NETWORK, 0.0)
+    assert not log.note(one, Rejection.NETWORK, 0.0)
+    assert log.note(one, Rejection.TOO_MANY_CLIENTS, 0.0)
+    assert log.note(other, Rejection.NETWORK, 0.0)
+    assert log.note(None, Rejection.NETWORK, 0.0)
+    assert not log.note(None, Rejection.NETWORK, 0.0)
     assert log.counts == {Rejection.NETWORK: 5, Rejection.TOO_MANY_CLIENTS: 1}
 
 
-def test_memory_is_bounded() -> None:
-    """Whoever comes from ever other addresses fills no memory; who keeps coming stays known."""
+def test_ever_other_addresses_fill_neither_memory_nor_the_log() -> None:
+    """Ever other addresses fill neither memory nor the log; who keeps coming stays known."""
     log = AdmissionLog()
     faithful = ip_address("192.0.2.1")
-    log.note(faithful, Rejection.NETWORK)
+    log.note(faithful, Rejection.NETWORK, 0.0)
+    lines = 0
     for number in range(5000):
-        assert log.note(ip_address(0x20010DB8 << 96 | number), Rejection.NETWORK)
-        assert not log.note(faithful, Rejection.NETWORK)
-    assert len(log._seen) <= 256
+        lines += log.note(ip_address(0x20010DB8 << 96 | number), Rejection.NETWORK, float(number))
+        assert not log.note(faithful, Rejection.NETWORK, float(number))
+    assert LOGGED_AT_ONCE <= lines <= LOGGED_AT_ONCE + 5000 * LOGGED_RATE
+    assert len(log._seen) <= REMEMBERED_ADDRESSES
     assert log.counts[Rejection.NETWORK] == 10001
+    assert log.note(ip_address("192.0.2.2"), Rejection.NETWORK, 5000 + 2 / LOGGED_RATE)

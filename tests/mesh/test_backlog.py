@@ -311,6 +311,20 @@ def test_the_longest_unseen_is_forgotten_first() -> None:
     assert visit(backlog, "b", "10.0.0.2") == [b"missed"]
 
 
+def test_who_is_there_for_long_is_known_however_many_come_and_go() -> None:
+    """One that stays is known as the sender of its texts, however many come and go beside it."""
+    backlog = Backlog()
+    stays = App(backlog, "stays")
+    stays.open()
+    for number in range(MAX_KEYS + 1):
+        visit(backlog, f"{number}", "10.0.0.2")
+    say(backlog, b"own", stays, sender=stays)
+    assert stays.got == []
+    stays.leave()
+    assert visit(backlog, "again") == []
+    assert visit(backlog, "other", "10.0.0.2") == [b"own"]
+
+
 def test_it_survives_a_restart() -> None:
     """It survives a restart: entries, places, and what was on its way when it was written."""
     backlog = Backlog()

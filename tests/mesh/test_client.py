@@ -263,6 +263,36 @@ async def test_idle_client(host: Host) -> None:
     assert host.ends == ["idle"]
 
 
+async def test_client_that_floods_and_goes(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client that is held back without a pause is ended: that it has gone would not be seen."""
+    monkeypatch.setattr(client_module, "WORK_LIMIT", 1.0)
+    monkeypatch.setattr(client_module, "WORK_RATE", 0.001)
+    seat = await host.take()
+    await seat.phone.send(bytes(100_000))
+    await until(lambda: seat.client._held_since is not None)
+    seat.phone.sock.close()
+    held_since = seat.client._held_since
+    assert held_since is not None
+    seat.client.tick(held_since + client_module.FLOOD_TIMEOUT, None)
+    assert seat.client.is_open
+    seat.client.tick(held_since + client_module.FLOOD_TIMEOUT + 0.1, None)
+    await seat.client.closed
+    assert host.ends == ["sends too much"]
+
+
+async def test_client_that_is_slowed_down_for_a_moment_stays(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A client that is held back and catches up stays, however often that happens."""
+    monkeypatch.setattr(client_module, "WORK_LIMIT", 1.0)
+    monkeypatch.setattr(client_module, "WORK_RATE", 1000.0)
+    seat = await host.take()
+    await seat.phone.send(bytes(10_000))
+    await until(lambda: len(seat.handler.received) == 10_000)
+    seat.client.tick(time.monotonic() + 10 * client_module.FLOOD_TIMEOUT, None)
+    assert seat.client.is_open
+
+
 async def test_half_closed(host: Host, caplog: pytest.LogCaptureFixture) -> None:
     """A client that says no more gets what it was to get; what comes later is not for it."""
     seat = await host.take(is_small=True)

@@ -6,6 +6,7 @@ from custom_components.meshmonitor.mesh.admission import (
     ATTEMPT_RATE,
     ATTEMPTS_PER_CLIENT,
     GARBAGE_LIMIT,
+    HOSTS_PER_NETWORK,
     REMEMBERED_ADDRESSES,
     SHUT_OUT,
     Gate,
@@ -67,14 +68,26 @@ def test_the_wake_up_bytes_of_apps_are_no_garbage() -> None:
         assert not gate.garbage(HOME, 32, CLIENTS, float(second))
 
 
-def test_an_ipv6_host_is_one_however_many_addresses_it_has() -> None:
-    """An IPv6 host is one, however many addresses it has."""
+def test_an_ipv6_host_gains_little_by_changing_its_address() -> None:
+    """An IPv6 host gains little by changing its address, which costs other networks nothing."""
     gate = Gate()
-    for number in range(BURST):
+    for number in range(BURST * HOSTS_PER_NETWORK):
         assert gate.attempt(ip_address(f"fd00::{number:x}"), CLIENTS, 0.0) is None
-    assert gate.attempt(ip_address("fd00::ffff"), CLIENTS, 0.0) is Rejection.TOO_MANY_ATTEMPTS
+    other = ip_address("fd00::ffff")
+    assert gate.attempt(other, CLIENTS, 0.0) is Rejection.TOO_MANY_ATTEMPTS
+    assert gate.attempt(other, CLIENTS, 1.1 / (ATTEMPT_RATE * HOSTS_PER_NETWORK)) is None
     assert gate.attempt(ip_address("fd00:0:0:1::1"), CLIENTS, 0.0) is None
-    assert len(gate) == 2
+
+
+def test_an_ipv6_host_does_not_pay_for_its_neighbours() -> None:
+    """Hosts at home share one IPv6 network: what one of them does is not held against another."""
+    gate = Gate()
+    bad, good = ip_address("fe80::1"), ip_address("fe80::2")
+    for _ in range(BURST * HOSTS_PER_NETWORK * 2):
+        gate.attempt(bad, CLIENTS, 0.0)
+    assert gate.garbage(bad, int(GARBAGE_LIMIT), CLIENTS, 0.0)
+    assert gate.attempt(bad, CLIENTS, SHUT_OUT - 1) is Rejection.GARBAGE
+    assert gate.attempt(good, CLIENTS, 0.0) is None
 
 
 def test_what_is_remembered_is_bounded() -> None:

@@ -19,6 +19,7 @@ from custom_components.meshmonitor.meshcore.commander import (
     Write,
 )
 from custom_components.meshmonitor.meshcore.commands import COMMANDS
+from custom_components.meshmonitor.meshcore.contacts import MAX_CONTACTS
 from custom_components.meshmonitor.meshcore.mirror import READ_SELF
 
 KEY = bytes(range(32))
@@ -149,6 +150,18 @@ def test_answers_between_contacts() -> None:
     assert commander.frame_received(CONTACT, 0) == []
     assert ended(commander.frame_received(b"\x04\0\0\0\0", 0)) == [contacts]
     assert [frame[0] for frame in contacts.replies] == [2, 3, 3, 4]
+
+
+def test_a_list_without_end_is_ended() -> None:
+    """With what came by then; nothing that follows is kept."""
+    commander = up()
+    contacts = job(b"\x04")
+    commander.submit(contacts, 0)
+    commander.frame_received(b"\x02\xff\xff\xff\xff", 0)
+    ends = [ended(commander.frame_received(CONTACT, 0)) for _ in range(3 * MAX_CONTACTS)]
+    assert [jobs for jobs in ends if jobs] == [[contacts]]
+    assert contacts.outcome is Outcome.TIMEOUT
+    assert MAX_CONTACTS < len(contacts.replies) < MAX_CONTACTS + 10
 
 
 @pytest.mark.parametrize("frame", [b"\x01" + bytes(8), b"\x04", b"\x1e" + KEY])

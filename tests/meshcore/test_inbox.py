@@ -162,6 +162,18 @@ def test_places_are_bounded() -> None:
     assert len(inbox._places) == inbox_module.MAX_READERS
 
 
+def test_strangers_cost_nobody_else_a_place() -> None:
+    """Neither one that is there, nor one that is away, loses its place to another address."""
+    there, away = "10.0.0.1/app", "10.0.0.2/app"
+    inbox = opened(there, away)
+    for number in range(inbox_module.MAX_READERS * 2):
+        inbox.open(f"10.0.0.3/{number}", inbox.end, [there])
+    inbox.received(direct(b"one"), NOW)
+    assert inbox.has_unread(there)
+    assert drain(inbox, there) == drain(inbox, away) == [direct(b"one")]
+    assert len(inbox._places) == inbox_module.MAX_READERS
+
+
 def test_snapshot_there_and_back() -> None:
     """Waiting messages survive a restart, and so does what was read."""
     inbox = opened("a", "b")

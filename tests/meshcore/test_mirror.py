@@ -7,7 +7,7 @@ from hypothesis import given, strategies as st
 import pytest
 
 from custom_components.meshmonitor.meshcore.codes import Cmd, Resp
-from custom_components.meshmonitor.meshcore.contacts import ContactTable, ReadResult
+from custom_components.meshmonitor.meshcore.contacts import MAX_CONTACTS, ContactTable, ReadResult
 from custom_components.meshmonitor.meshcore.frames import Contact
 from custom_components.meshmonitor.meshcore.framing import all_to_app
 from custom_components.meshmonitor.meshcore.mirror import READ_DEVICE, READ_SELF, Mirror
@@ -89,6 +89,23 @@ def test_what_changes_during_a_read_is_newer_than_the_read() -> None:
     assert result is ReadResult.COMPLETE
     assert set(contacts.frames) == {bytes([n]) * 32 for n in (2, 3, 4)}
     assert contacts.frames[b"\x02" * 32] == contact(2, lastmod=300)
+
+
+def test_contacts_are_bounded() -> None:
+    """A radio that has ever other contacts fills no memory, by lists, answers or pushes."""
+    mirror = Mirror()
+    contacts = mirror.contacts
+    for round_ in range(3):
+        keys = [(round_ * MAX_CONTACTS + n).to_bytes(32) for n in range(MAX_CONTACTS)]
+        frames = [b"\x03" + key + bytes(115) for key in keys]
+        contacts.begin_read()
+        assert contacts.end_read(1 << 30, frames) is ReadResult.PARTIAL
+        for frame in frames:
+            contacts.put(frame)
+            mirror.heard(b"\x80" + frame[1:33])
+    assert len(contacts.frames) == MAX_CONTACTS
+    assert len(contacts._collected) <= 2 * MAX_CONTACTS
+    assert len(mirror._wanted) == MAX_CONTACTS
 
 
 def test_changes_are_told_once() -> None:

@@ -10,6 +10,7 @@ import pytest
 from custom_components.meshmonitor.meshtastic.framing import FrameDecoder, encode
 from custom_components.meshmonitor.meshtastic.session import (
     DISCONNECT,
+    DUMP_TIMEOUT,
     FIRST_FRAME_TIMEOUT,
     HEARTBEAT,
     HEARTBEAT_INTERVAL,
@@ -321,6 +322,18 @@ def test_dump_whose_end_was_lost(traffic: bytes) -> None:
         made.receive(traffic, now)
         drops.append(made.tick(now).drop)
     assert drops.index("the configuration stopped arriving") == pytest.approx(PROGRESS_TIMEOUT)
+
+
+def test_dump_without_end() -> None:
+    """A dump that goes on and on is given up."""
+    made = session()
+    made.open(0.0)
+    now = 0.0
+    while (drop := made.tick(now).drop) is None:
+        made.receive(MY_INFO, now)
+        now += 1.0
+    assert drop == "the configuration does not end"
+    assert now == pytest.approx(DUMP_TIMEOUT, abs=2)
 
 
 def test_heartbeats() -> None:

@@ -29,6 +29,10 @@ DEFAULT_ALLOWED_NETWORKS: Final[tuple[IPNetwork, ...]] = tuple(
 )
 
 REMEMBERED_ADDRESSES: Final = 256
+LOGGED_AT_ONCE: Final = 64.0
+"""Addresses that are worth a log line each, however fast they come. A host can take thousands."""
+LOGGED_RATE: Final = 1 / 60
+"""Such addresses a second for as long as there are any."""
 ATTEMPTS_PER_CLIENT: Final = 4
 """All clients that there may be can come back so often at once, from one address."""
 ATTEMPT_RATE: Final = 4.0
@@ -41,6 +45,8 @@ GARBAGE_RATE: Final = 32.0
 SHUT_OUT: Final = 60.0
 """Seconds for which an address that sent too much of that is turned away."""
 _IPV6_NETWORK_BITS: Final = 64
+HOSTS_PER_NETWORK: Final = 8
+"""An IPv6 network may try as often as so many addresses of it that do all they may."""
 
 
 class Rejection(StrEnum):
@@ -92,20 +98,35 @@ def _as_numbers(networks: tuple[IPNetwork, ...]) -> tuple[tuple[int, int, int], 
 
 
 class AdmissionLog:
-    """Counts who was turned away, and says whether an address is worth a log line."""
+    """Counts who was turned away, and says whether an address is worth a log line.
+
+    Times are monotonic seconds.
+    """
 
     def __init__(self) -> None:
         """Start with nobody turned away."""
         self.counts: Counter[Rejection] = Counter()
         self._seen: OrderedDict[tuple[IPAddress | None, Rejection], None] = OrderedDict()
+        self._lines = Bucket(LOGGED_AT_ONCE, LOGGED_RATE, 0.0)
 
-    def note(self, address: IPAddress | None, rejection: Rejection) -> bool:
-        """Count a rejection; returns whether it is the first of its kind for this address."""
+    def note(self, address: IPAddress | None, rejection: Rejection, now: float) -> bool:
+        """Count a rejection; returns whether it is to be logged.
+
+        That is the first of its kind for an address, unless very many addresses come.
+
+        Args:
+            address: Who was turned away, where that is known.
+            rejection: Why.
+            now: The present.
+        """
         self.counts[rejection] += 1
         key = (address, rejection)
         if key in self._seen:
             self._seen.move_to_end(key)
             return False
+        if self._lines.delay(now):
+            return False
+        self._lines.take(1, now)
         self._seen[key] = None
         if len(self._seen) > REMEMBERED_ADDRESSES:
             self._seen.popitem(last=False)
@@ -117,8 +138,8 @@ class _Guest:
 
     __slots__ = ("attempts", "garbage", "shut_out_until")
 
-    def __init__(self, attempts: float, now: float) -> None:
-        self.attempts = Bucket(attempts, ATTEMPT_RATE, now)
+    def __init__(self, attempts: float, rate: float, now: float) -> None:
+        self.attempts = Bucket(attempts, rate, now)
         self.garbage = Bucket(GARBAGE_LIMIT, GARBAGE_RATE, now)
         self.shut_out_until = float("-inf")
 
@@ -126,8 +147,9 @@ class _Guest:
 class Gate:
     """Limits how often an address connects, and what else than frames it sends.
 
-    Whoever it is: this very host has no privilege. An IPv6 host has a whole network of addresses,
-    so that counts as one. Times are monotonic seconds.
+    Whoever it is: this very host has no privilege. An IPv6 host can take any address of its
+    network, so there is a limit for that, too. It is wider, since all hosts at home are in one such
+    network, and none of them is to pay for another. Times are monotonic seconds.
     """
 
     def __init__(self) -> None:
@@ -149,9 +171,14 @@ class Gate:
         guest = self._guest(address, max_clients, now)
         if now < guest.shut_out_until:
             return Rejection.GARBAGE
-        if guest.attempts.delay(now):
+        limits = [guest.attempts]
+        if isinstance(address, IPv6Address):
+            network = IPv6Network((address, _IPV6_NETWORK_BITS), strict=False)
+            limits.append(self._guest(network, max_clients, now, HOSTS_PER_NETWORK).attempts)
+        if any(limit.delay(now) for limit in limits):
             return Rejection.TOO_MANY_ATTEMPTS
-        guest.attempts.take(1, now)
+        for limit in limits:
+            limit.take(1, now)
         return None
 
     def garbage(self, address: IPAddress, amount: int, max_clients: int, now: float) -> bool:
@@ -164,14 +191,13 @@ class Gate:
         guest.garbage = Bucket(GARBAGE_LIMIT, GARBAGE_RATE, now)
         return True
 
-    def _guest(self, address: IPAddress, max_clients: int, now: float) -> _Guest:
-        key: IPAddress | IPv6Network = address
-        if isinstance(address, IPv6Address):
-            key = IPv6Network((address, _IPV6_NETWORK_BITS), strict=False)
-        attempts = float(ATTEMPTS_PER_CLIENT * max_clients)
+    def _guest(
+        self, key: IPAddress | IPv6Network, max_clients: int, now: float, hosts: int = 1
+    ) -> _Guest:
+        attempts = float(ATTEMPTS_PER_CLIENT * max_clients * hosts)
         guest = self._guests.get(key)
         if guest is None:
-            guest = self._guests[key] = _Guest(attempts, now)
+            guest = self._guests[key] = _Guest(attempts, ATTEMPT_RATE * hosts, now)
         guest.attempts.capacity = attempts
         self._guests.move_to_end(key)
         if len(self._guests) > REMEMBERED_ADDRESSES:

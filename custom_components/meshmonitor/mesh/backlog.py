@@ -99,9 +99,8 @@ class Backlog:
         self._places: OrderedDict[str, int] = OrderedDict()
         self._readers: dict[str, Reader] = {}
         self._readers_of: dict[str, list[Reader]] = {}
-        self._keys: OrderedDict[str, str] = OrderedDict()
         self._joins = 0
-        self._gone: OrderedDict[str, int] = OrderedDict()
+        self._gone: OrderedDict[str, tuple[str, int]] = OrderedDict()
 
     def __len__(self) -> int:
         """Return how many frames are kept."""
@@ -125,16 +124,13 @@ class Backlog:
         self._joins += 1
         self._readers[name] = reader
         self._readers_of.setdefault(key, []).append(reader)
-        self._keys[name] = key
-        while len(self._keys) > MAX_KEYS:
-            self._keys.popitem(last=False)
         return reader
 
     def leave(self, reader: Reader) -> None:
         """Take note that a connection is gone, however it ended."""
         if self._readers.pop(reader.name, None) is None:
             return
-        self._gone[reader.name] = self._joins
+        self._gone[reader.name] = (reader.key, self._joins)
         while len(self._gone) > MAX_KEYS:
             self._gone.popitem(last=False)
         others = self._readers_of[reader.key]
@@ -163,11 +159,14 @@ class Backlog:
         """
         if identity is not None and identity in self._identities:
             return None
-        origin = self._keys.get(sender) if sender is not None else None
-        since = 0
-        if sender is not None and sender not in self._readers:
-            # It has gone, and may be back by a connection that was not there beside it.
-            since = self._gone.get(sender, 0)
+        origin, since = None, 0
+        if sender is not None and (reader := self._readers.get(sender)) is not None:
+            origin = reader.key
+        elif sender is not None and sender in self._gone:
+            # It may be back by a connection that was not there beside it.
+            origin, since = self._gone[sender]
+            sender = None
+        else:
             sender = None
         entry = Entry(self._next, now, frame, identity, origin, sender, since)
         self._next += 1

@@ -46,6 +46,9 @@ is more work says so (`Client.spend`)."""
 WORK_RATE: Final = 200.0
 """What a client may ask for in a second for as long as it likes. Meanwhile nothing more is read
 from it, so that its own system tells it to wait."""
+FLOOD_TIMEOUT: Final = 60.0
+"""A client that is held back for so long without a pause is ended. Had it gone, that would not be
+seen before all was read that it had sent, hours later."""
 
 
 class Worth(IntEnum):
@@ -152,6 +155,7 @@ class Client(asyncio.Protocol):
         self._unread = b""
         self._unread_from = 0
         self._read_due: asyncio.Handle | None = None
+        self._held_since: float | None = None
         self._reason = ""
 
     @override
@@ -263,11 +267,7 @@ class Client(asyncio.Protocol):
         self._work.take(amount, time.monotonic())
 
     def report_garbage(self, amount: int) -> None:
-        """Count bytes that no client sends; too many of them end the connection.
-
-        Args:
-            amount: How many.
-        """
+        """Count so many bytes that no client sends; too many of them end the connection."""
         self._on_garbage(self, amount)
 
     @property
@@ -363,6 +363,8 @@ class Client(asyncio.Protocol):
         """
         if idle_limit is not None and now - self.last_received > idle_limit:
             self.close("idle")
+        elif self._held_since is not None and now - self._held_since > FLOOD_TIMEOUT:
+            self.abort("sends too much")
         elif self._paused:
             unsent, since = self._progress_mark
             if self._unsent != unsent:
@@ -374,11 +376,7 @@ class Client(asyncio.Protocol):
                 self.handler.tick(now)
 
     def rights_changed(self, *, is_admin: bool) -> None:
-        """Let the client do from now on what it may.
-
-        Args:
-            is_admin: Whether it may administer the radio.
-        """
+        """Let the client do from now on what it may; `is_admin` says whether it administers."""
         self.is_admin = is_admin
         if self.handler is not None:
             with self._closes_on_error():
@@ -420,17 +418,18 @@ class Client(asyncio.Protocol):
             start, self._unread_from = self._unread_from, self._unread_from + READ_AT_ONCE
             self._work.take(1, now)
             with self._closes_on_error():
-                self.handler.data_received(
-                    self._unread[start : self._unread_from], self.last_received
-                )
+                piece = self._unread[start : self._unread_from]
+                self.handler.data_received(piece, self.last_received)
             self.flush()
         if self._unread_from < len(self._unread) and self.is_open:
             self._transport.pause_reading()
+            if delay and self._held_since is None:
+                self._held_since = now
             loop = asyncio.get_running_loop()
             again = loop.call_later(delay, self._read) if delay else loop.call_soon(self._read)
             self._read_due = again
         else:
-            self._unread, self._unread_from = b"", 0
+            self._unread, self._unread_from, self._held_since = b"", 0, None
             if not self._transport.is_closing():
                 self._transport.resume_reading()
 

@@ -373,7 +373,7 @@ class VirtualNode:
         return True
 
     def _note_rejection(self, client: Client, rejection: Rejection) -> None:
-        if self.admission_log.note(client.address, rejection):
+        if self.admission_log.note(client.address, rejection, time.monotonic()):
             _LOGGER.warning(
                 "Virtual node: client %s turned away: %s (%s)",
                 client.address,

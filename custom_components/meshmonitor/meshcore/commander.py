@@ -19,6 +19,7 @@ from typing import Final
 
 from .codes import PUSH_BIT, Cmd, Push, Resp
 from .commands import COMMANDS, INBOX_CODES, Command, Slot, is_about_another, is_self_telemetry
+from .contacts import MAX_CONTACTS
 from .frames import FrameError, Sent
 from .leases import Leases
 from .mirror import READ_SELF
@@ -31,6 +32,8 @@ QUIET_PERIOD: Final = 1.5
 QUIET_LIMIT: Final = 10.0
 """A device that never gets quiet, because of debug text or another app, is asked all the same."""
 RESYNC_ATTEMPTS: Final = 2
+_LIST_FRAMES: Final = 2
+"""Frames of a contact list that are no contacts: its begin and its end."""
 MAX_QUEUED: Final = 16
 """Commands that may wait for each client: apps pipeline eight at most."""
 
@@ -361,6 +364,9 @@ class Commander:
         stream = self._stream
         assert stream is not None
         stream.replies.append(frame)
+        if len(stream.replies) > MAX_CONTACTS + _LIST_FRAMES:
+            self._stream = None
+            return self._timed_out(stream, now)
         self._stream_deadline = now + STREAM_TIMEOUT
         if frame[0] == Resp.CONTACT:
             return []

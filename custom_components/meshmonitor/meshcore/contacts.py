@@ -13,6 +13,8 @@ from .codes import Resp
 from .frames import CONTACT_FRAME_SIZE, contact_key, contact_lastmod
 from .framing import all_to_app
 
+MAX_CONTACTS: Final = 4000
+"""Far more than any radio remembers."""
 _START: Final = 4
 """Bytes of a key by which contacts are looked up: messages name their sender by as many or more."""
 
@@ -65,6 +67,8 @@ class ContactTable:
             received: The ``CONTACT`` frames that arrived.
         """
         fresh = {contact_key(frame): frame for frame in received}
+        if len(self._collected) > MAX_CONTACTS:
+            self._collected.clear()
         self._collected |= fresh.keys()
         for key, frame in fresh.items():
             if key not in self._touched:
@@ -134,6 +138,8 @@ class ContactTable:
 
     def _put(self, key: bytes, frame: bytes) -> None:
         known = self.frames.get(key)
+        if known is None and len(self.frames) >= MAX_CONTACTS:
+            return
         if known != frame:
             if known is None:
                 self._by_start.setdefault(key[:_START], []).append(key)

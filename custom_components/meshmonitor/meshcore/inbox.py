@@ -7,8 +7,8 @@ goes, then the oldest message of any kind: the radio's own rule.
 """
 
 from bisect import bisect_left
-from collections import OrderedDict, deque
-from collections.abc import Hashable, Iterator
+from collections import Counter, OrderedDict, deque
+from collections.abc import Collection, Hashable, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from operator import attrgetter
@@ -160,17 +160,19 @@ class Inbox:
         """Return the place of a client that was here before."""
         return self._places.get(reader)
 
-    def open(self, reader: Hashable, place: int) -> None:
+    def open(self, reader: Hashable, place: int, present: Collection[Hashable] = ()) -> None:
         """Give a client its place: where it was when it left, if it was ever here.
 
         Args:
-            reader: Who reads; no two clients may share a name at one time.
+            reader: Who reads: an address, a slash, and a name. No two clients may share it at one
+                time.
             place: Where to begin otherwise: `end`, as it was when the client connected.
+            present: Who is connected, and keeps its place whoever else comes.
         """
         self._places.setdefault(reader, place)
         self._places.move_to_end(reader)
-        while len(self._places) > MAX_READERS:
-            self._places.popitem(last=False)
+        if len(self._places) > MAX_READERS:
+            self._forget_one({reader, *present})
 
     def forget(self, reader: Hashable) -> None:
         """Take a client for one that was never here."""
@@ -260,6 +262,14 @@ class Inbox:
             raise ValueError(f"damaged inbox: {type(err).__name__}") from err
         return inbox
 
+    def _forget_one(self, present: Collection[Hashable]) -> None:
+        """Forget the longest unseen of the address that has most: none forgets another's."""
+        away = [reader for reader in self._places if reader not in present]
+        if away:
+            counts = Counter(map(_address_of, away))
+            greediest = max(away, key=lambda reader: counts[_address_of(reader)])
+            del self._places[greediest]
+
     def _append(self, frame: bytes, now: float, hidden_from: Hashable | None) -> None:
         self._forget_old(now)
         if len(self._items) >= MAX_MESSAGES:
@@ -281,6 +291,10 @@ class Inbox:
         for item in islice(self._items, first, None):
             if item.is_for(reader, has_console=has_console):
                 yield item
+
+
+def _address_of(reader: Hashable) -> str:
+    return str(reader).partition("/")[0]
 
 
 def _content(frame: bytes) -> bytes | None:

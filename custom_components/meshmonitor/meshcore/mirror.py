@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any, Final, Self
 
 from .codes import PROTOCOL_VERSION, AdvType, Cmd, Err, Push, Resp, TxtType
-from .contacts import ContactTable
+from .contacts import MAX_CONTACTS, ContactTable
 from .frames import (
     CONTACT_FRAME_SIZE,
     DEVICE_INFO_SIZE,
@@ -250,7 +250,7 @@ class Mirror:
         return mirror
 
     def _want(self, key: bytes) -> Commands:
-        if key in self._wanted:
+        if key in self._wanted or len(self._wanted) >= MAX_CONTACTS:
             return ()
         self._wanted.add(key)
         return (bytes([Cmd.GET_CONTACT_BY_KEY]) + key,)

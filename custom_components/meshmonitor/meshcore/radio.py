@@ -263,9 +263,11 @@ class Radio:
             # It names nobody, so there is nothing to tell of it.
             self.malformed_frames += 1
             return
-        if code in (Push.ADVERT, Push.PATH_UPDATED) and len(push.frame) >= 33:
+        if code in (Push.ADVERT, Push.PATH_UPDATED) and self._mirror.is_wanted(push.frame[1:33]):
             # Clients answer it by asking for the contact, so it is read before they are told.
-            self._held_pushes.setdefault(push.frame[1:33], []).append(push)
+            held = self._held_pushes.setdefault(push.frame[1:33], [])
+            if push not in held:
+                held.append(push)
             return
         if code in (Push.CONTACT_DELETED, Push.CONTACTS_FULL):
             self._listener.mirror_changed()

@@ -1,7 +1,7 @@
 """Connects the apps of a virtual node with their radio and with each other."""
 
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 import time
 from typing import Final, cast, override
 
@@ -132,6 +132,11 @@ class Switchboard(Desk):
     @override
     def keeps_missed(self) -> bool:
         return self.options.keep_missed_messages
+
+    @property
+    @override
+    def readers(self) -> Collection[str]:
+        return self._readers.keys()
 
     @override
     def reader_name(self, phone: Phone) -> str:

@@ -5,7 +5,7 @@ never overtakes what the radio has to answer, and each is decided when all befor
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Final, Protocol, override
 
 from ..mesh.client import Client, ClientHandler, Worth
@@ -62,6 +62,10 @@ class Desk(Protocol):
     @property
     def keeps_missed(self) -> bool:
         """Whether an app finds the messages that came while it was away."""
+
+    @property
+    def readers(self) -> Collection[str]:
+        """The names under which connected apps read the inbox."""
 
     def reader_name(self, phone: Phone) -> str:
         """Return the name under which an app reads the inbox, of no other that is connected."""
@@ -154,7 +158,8 @@ class Phone(ClientHandler):
         if self.reader is not None:
             self._give_back()
             inbox = self._desk.inbox
-            inbox.open(name, inbox.place_of(self.reader) or inbox.end)
+            place = inbox.place_of(self.reader) or inbox.end
+            inbox.open(name, place, self._desk.readers)
             self.reader = name
 
     def deliver(self, data: bytes, worth: Worth) -> None:
@@ -183,7 +188,7 @@ class Phone(ClientHandler):
             self.reader = self._desk.reader_name(self)
             if not self._desk.keeps_missed:
                 self._desk.inbox.forget(self.reader)
-            self._desk.inbox.open(self.reader, self._joined_at)
+            self._desk.inbox.open(self.reader, self._joined_at, self._desk.readers)
         return self.reader
 
     @property

@@ -21,6 +21,9 @@ _ANSWER_TIMEOUT: Final = 5.0
 FIRST_FRAME_TIMEOUT: Final = 20.0
 PROGRESS_TIMEOUT: Final = 20.0
 """The longest pause inside a configuration dump. Slow boards need ten seconds for all of it."""
+DUMP_TIMEOUT: Final = 300.0
+"""The longest dump. As many nodes as are kept need a minute over a serial line; a dump that never
+ends would never be missed either."""
 PARTIAL_FRAME_TIMEOUT: Final = 5.0
 QUIET_TIMEOUT: Final = 300.0
 """A radio tells its client its own measurements each minute (``DeviceTelemetryModule::runOnce``).
@@ -177,6 +180,8 @@ class Session:
                 return "no answer to the configuration request"
         elif now - self._last_progress > PROGRESS_TIMEOUT:
             return "the configuration stopped arriving"
+        elif now - self._asked_at > DUMP_TIMEOUT:
+            return "the configuration does not end"
         return None
 
     def _restart(self, step: Step, now: float) -> Step:

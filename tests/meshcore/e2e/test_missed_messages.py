@@ -9,6 +9,7 @@ from custom_components.meshmonitor.mesh import client
 from custom_components.meshmonitor.mesh.model import DeliveryState
 from custom_components.meshmonitor.mesh.source import DeliveryChanged, MessageReceived
 from custom_components.meshmonitor.meshcore import switchboard
+from custom_components.meshmonitor.meshcore.inbox import MAX_READERS
 from tests.simulators.meshcore_companion import SimulatedCompanion
 
 from .stage import Stage
@@ -166,3 +167,16 @@ async def test_two_apps_of_one_name_have_places_of_their_own(
     await _say(stage, radio, b"both")
     for app in (one, two):
         assert [frame[-4:] for frame in await app.drain()] == [b"both"]
+
+
+async def test_an_app_under_ever_new_names_costs_nobody_a_message(
+    stage: Stage, radio: SimulatedCompanion
+) -> None:
+    """One that is there keeps its place, however many names come and go beside it."""
+    there = await stage.app()
+    for number in range(MAX_READERS + 1):
+        stranger = await stage.app(name=f"stranger {number}")
+        await stranger.close()
+    await _say(stage, radio, b"text")
+    await there.push(0x83)
+    assert [frame[-4:] for frame in await there.drain()] == [b"text"]
