@@ -4,11 +4,13 @@ import argparse
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 import re
 import signal
 import socket
 import sys
 from typing import Any, Final, Self
+from urllib.parse import urlsplit
 
 from .home_assistant import PASSWORD, PROJECT, USER, Failure, HomeAssistant, end
 
@@ -64,7 +66,8 @@ class Source:
     def tcp(cls, protocol: str, host: str, port: int, *, simulated: bool = False) -> Self:
         """Return a radio that is reached over the network."""
         answers = {"host": host, "port": port}
-        return cls(protocol, f"{host}:{port}", answers, simulated)
+        where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        return cls(protocol, where, answers, simulated)
 
     @property
     def facts(self) -> Protocol:
@@ -77,6 +80,23 @@ class Source:
         return f"{self.protocol}_{'serial' if 'device' in self.answers else 'tcp'}"
 
 
+def host_and_port(text: str) -> tuple[str, int | None]:
+    """Return what HOST[:PORT] means; an IPv6 address before a port stands in brackets.
+
+    Raises argparse.ArgumentTypeError for anything else.
+    """
+    if text.count(":") > 1 and not text.startswith("["):
+        return text, None
+    try:
+        parts = urlsplit(f"//{text}")
+        host, port = parts.hostname, parts.port
+    except ValueError as err:
+        raise argparse.ArgumentTypeError(f"{text}: {err}") from err
+    if not host:
+        raise argparse.ArgumentTypeError(f"{text}: there is no host")
+    return host, port
+
+
 def parse(arguments: Sequence[str]) -> list[Source]:
     """Return the sources that the command line asks for."""
     parser = argparse.ArgumentParser(
@@ -84,7 +104,9 @@ def parse(arguments: Sequence[str]) -> list[Source]:
         description="Run Home Assistant with MeshMonitor, on a simulated mesh or on a radio.",
     )
     where = parser.add_mutually_exclusive_group()
-    where.add_argument("--host", metavar="HOST[:PORT]", help="a radio on the network")
+    where.add_argument(
+        "--host", metavar="HOST[:PORT]", type=host_and_port, help="a radio on the network"
+    )
     where.add_argument("--device", metavar="PATH", help="a radio on a serial port")
     parser.add_argument("--protocol", choices=PROTOCOLS, help="what it speaks (meshtastic)")
     options = parser.parse_args(arguments)
@@ -92,13 +114,23 @@ def parse(arguments: Sequence[str]) -> list[Source]:
     if options.device:
         return [Source(protocol, options.device, {"device": options.device})]
     if options.host:
-        host, _, port = options.host.partition(":")
-        return [Source.tcp(protocol, host, int(port or PROTOCOLS[protocol].radio_port))]
+        host, port = options.host
+        return [Source.tcp(protocol, host, port or PROTOCOLS[protocol].radio_port)]
     simulated = [options.protocol] if options.protocol else SIMULATED
     return [
         Source.tcp(name, "127.0.0.1", PROTOCOLS[name].simulator_port, simulated=True)
         for name in simulated
     ]
+
+
+def data_folder(sources: Sequence[Source]) -> Path:
+    """Return where Home Assistant's data is: other radios, other data."""
+    first = sources[0]
+    if not first.simulated:
+        name = f"{first.kind}-{first.where}"
+    else:
+        name = "simulated" if len(sources) > 1 else f"simulated-{first.protocol}"
+    return PROJECT / ".dev" / re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
 
 
 def require_free(port: int, what: str) -> None:
@@ -137,9 +169,11 @@ async def set_up(home_assistant: HomeAssistant, sources: Sequence[Source]) -> No
         if not await home_assistant.sources():
             for source in sources:
                 virtual_node = {"enabled": True, "port": source.facts.virtual_node_port}
-                await home_assistant.add_source(
-                    source.kind, {**source.answers, "virtual_node": virtual_node}
-                )
+                answers = {**source.answers, "virtual_node": virtual_node}
+                try:
+                    await home_assistant.add_source(source.kind, answers)
+                except Failure as failure:
+                    raise Failure(f"{source.facts.name} at {source.where}: {failure}") from failure
         for added in await home_assistant.sources():
             if added["state"] != "loaded":
                 print(f"\n{added['title']}: {added['state']} {added['reason'] or ''}")
@@ -168,14 +202,12 @@ def welcome(home_assistant: HomeAssistant, sources: Sequence[Source]) -> str:
 
 async def run(sources: Sequence[Source]) -> None:
     """Run everything until Ctrl-C. Raises Failure when a part of it fails."""
-    name = "simulated" if sources[0].simulated else f"{sources[0].kind}-{sources[0].where}"
-    folder = PROJECT / ".dev" / re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
     require_free(PAGE_PORT, "Home Assistant's page")
     for source in sources:
         require_free(source.facts.virtual_node_port, f"the {source.facts.name} virtual node")
         if source.simulated:
             require_free(source.facts.simulator_port, f"the simulated {source.facts.name} radio")
-    home_assistant = HomeAssistant(folder, PAGE_PORT)
+    home_assistant = HomeAssistant(data_folder(sources), PAGE_PORT)
     home_assistant.prepare(*HOME)
 
     stop = asyncio.Event()

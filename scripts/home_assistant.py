@@ -18,6 +18,7 @@ from typing import Any, Final
 import aiohttp
 
 PROJECT: Final = Path(__file__).resolve().parent.parent
+TEXTS: Final = PROJECT / "custom_components" / "meshmonitor" / "translations" / "en.json"
 USER: Final = "dev"
 PASSWORD: Final = "dev"
 # Home Assistant asks to be started again with this (homeassistant.const.RESTART_EXIT_CODE).
@@ -235,7 +236,8 @@ class HomeAssistant:
         """Add a source by the config flow, as the page does, and return its title.
 
         `kind` is an entry of the flow's menu, `answers` what its form is filled in with. Forms
-        that follow keep what they propose. Raises Failure when the flow finds fault.
+        that follow keep what they propose. Raises Failure, with what the page would say, when the
+        flow finds fault.
         """
         flows = "/api/config/config_entries/flow"
         step = await self.call("POST", flows, {"handler": "meshmonitor"})
@@ -243,11 +245,17 @@ class HomeAssistant:
         step = await self.call("POST", flow, {"next_step_id": kind})
         while step["type"] == "form":
             step = await self.call("POST", flow, answers if step["step_id"] == kind else {})
-            if step.get("errors"):
-                raise Failure(f"{kind}: {step['errors']}")
+            if errors := step.get("errors"):
+                raise Failure(" ".join(_text("error", error, step) for error in errors.values()))
         if step["type"] != "create_entry":
-            raise Failure(f"{kind}: {step.get('reason', step['type'])}")
+            raise Failure(_text("abort", step.get("reason", step["type"]), step))
         return str(step["title"])
+
+
+def _text(kind: str, key: str, step: Mapping[str, Any]) -> str:
+    """Return what the config flow says in a step; a key that has no text says itself."""
+    texts: dict[str, str] = json.loads(TEXTS.read_text())["config"][kind]
+    return texts.get(key, key).format(**(step.get("description_placeholders") or {}))
 
 
 async def end(process: asyncio.subprocess.Process) -> None:

@@ -1,12 +1,24 @@
 """The development instance: what its command line asks for, and what it says when it can not."""
 
+from collections.abc import Mapping
 from pathlib import Path
 import socket
 import sys
+from typing import Any, override
 
 import pytest
 
-from scripts.develop import PROTOCOLS, SIMULATED, main, parse, require_free, welcome
+from scripts.develop import (
+    PROTOCOLS,
+    SIMULATED,
+    Source,
+    data_folder,
+    main,
+    parse,
+    require_free,
+    set_up,
+    welcome,
+)
 from scripts.home_assistant import PROJECT, Failure, HomeAssistant
 
 
@@ -31,6 +43,8 @@ def test_simulators_are_there(protocol: str) -> None:
     [
         (["--host", "radio.lan"], "meshtastic_tcp", {"host": "radio.lan", "port": 4403}),
         (["--host", "radio.lan:99"], "meshtastic_tcp", {"host": "radio.lan", "port": 99}),
+        (["--host", "fd00::7"], "meshtastic_tcp", {"host": "fd00::7", "port": 4403}),
+        (["--host", "[fd00::7]:99"], "meshtastic_tcp", {"host": "fd00::7", "port": 99}),
         (["--device", "/dev/ttyACM0"], "meshtastic_serial", {"device": "/dev/ttyACM0"}),
         (
             ["--protocol", "meshcore", "--host", "radio.lan"],
@@ -54,13 +68,82 @@ def test_a_real_radio(arguments: list[str], kind: str, answers: dict[str, object
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--host", "radio.lan", "--device", "/dev/ttyACM0"], ["--protocol", "lorawan"], ["--host"]],
+    [
+        ["--host", "radio.lan", "--device", "/dev/ttyACM0"],
+        ["--protocol", "lorawan"],
+        ["--host"],
+        ["--host", "radio.lan:first"],
+        ["--host", "radio.lan:65536"],
+        ["--host", ":4403"],
+    ],
 )
 def test_nonsense_is_refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    """Both ways at once, a protocol that nobody speaks, and half an option."""
+    """Both ways at once, a protocol that nobody speaks, half an option, and ports that are none."""
     with pytest.raises(SystemExit):
         parse(arguments)
     assert "usage: scripts/develop" in capsys.readouterr().err
+
+
+def test_other_radios_have_other_data() -> None:
+    """What was added in one run does not turn up, without its radio, in a run on another one."""
+    runs: list[list[str]] = [
+        [],
+        ["--protocol", "meshcore"],
+        ["--protocol", "meshtastic"],
+        ["--host", "radio.lan"],
+        ["--host", "radio.lan", "--protocol", "meshcore"],
+        ["--device", "/dev/ttyACM0"],
+    ]
+    folders = {data_folder(parse(arguments)) for arguments in runs}
+    assert len(folders) == len(runs)
+    assert {folder.parent for folder in folders} == {PROJECT / ".dev"}
+
+
+class Refusing(HomeAssistant):
+    """A Home Assistant whose config flow answers with what it is told."""
+
+    step: dict[str, object]
+
+    @override
+    async def connect(self) -> None:
+        """Be there at once."""
+
+    @override
+    async def call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
+        """Answer as the config flow does."""
+        if path.endswith("?domain=meshmonitor"):
+            return []
+        if body is not None and "handler" in body:
+            return {"type": "menu", "flow_id": "1"}
+        if body is not None and "next_step_id" in body:
+            return {"type": "form", "step_id": body["next_step_id"]}
+        return self.step
+
+
+@pytest.mark.parametrize(
+    ("step", "said"),
+    [
+        (
+            {
+                "type": "form",
+                "errors": {"base": "port_in_use"},
+                "description_placeholders": {"detail": "4404"},
+            },
+            "Another program on this host uses port 4404.",
+        ),
+        (
+            {"type": "abort", "reason": "already_configured", "description_placeholders": None},
+            "This radio is already set up.",
+        ),
+    ],
+)
+async def test_what_the_flow_refuses_is_told(step: dict[str, object], said: str) -> None:
+    """In the words of the page, with the radio that it is about."""
+    home_assistant = Refusing(PROJECT / ".dev" / "x", 8123)
+    home_assistant.step = step
+    source = Source.tcp("meshtastic", "radio.lan", 4403)
+    with pytest.raises(Failure, match=f"^Meshtastic at radio.lan:4403: {said}$"):
+        await set_up(home_assistant, [source])
 
 
 @pytest.mark.usefixtures("socket_enabled")
