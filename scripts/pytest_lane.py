@@ -1,19 +1,15 @@
-"""Run pytest on a Home Assistant that is newer than the one the test harness was made for.
+"""A pytest plugin that lets the test harness run on a Home Assistant newer than itself.
 
 pytest-homeassistant-custom-component follows each Home Assistant release after some weeks. Until
 then two things keep its last release from starting on the next Home Assistant. Both are mended
-here, before pytest loads the plugin.
+here: `-p` has pytest load this before the harness, in each process that runs tests.
 """
-
-from pathlib import Path
-import sys
 
 # Home Assistant puts httpx2 in the place of httpx, and refuses to when httpx has been imported
 # before: the harness imports it (through respx) first.
 import homeassistant  # noqa: F401
 from homeassistant.components import logger
 from homeassistant.core import HomeAssistant
-import pytest
 
 
 def keep_log_levels(hass: HomeAssistant) -> None:
@@ -25,9 +21,3 @@ def keep_log_levels(hass: HomeAssistant) -> None:
 
 if not hasattr(logger, "_clear_logger_overwrites"):
     logger._clear_logger_overwrites = keep_log_levels  # noqa: SLF001
-
-# What `python -m pytest` does: the project's folder comes first, not this script's.
-sys.path[0] = str(Path(__file__).resolve().parent.parent)
-
-if __name__ == "__main__":
-    sys.exit(pytest.main(sys.argv[1:]))
