@@ -1,5 +1,6 @@
 """The docs hold together: links lead somewhere, examples can be read, nothing is left out."""
 
+from fnmatch import fnmatch
 import json
 from pathlib import Path
 import re
@@ -13,7 +14,7 @@ from custom_components.meshmonitor.condition import CONDITIONS
 from custom_components.meshmonitor.const import DOMAIN
 from custom_components.meshmonitor.services import _SCHEMAS
 from custom_components.meshmonitor.trigger import TRIGGERS
-from tests.pages import PAGES, PROJECT, anchors, blocks, codes, links, text_of
+from tests.pages import PAGES, PROJECT, anchors, blocks, codes, links, text_of, without_code
 
 # Where the integration quality scale's rules on documentation are met.
 RULES: Final = {
@@ -48,6 +49,24 @@ def test_links(page: Path) -> None:
         assert target.is_relative_to(PROJECT), link
         if anchor:
             assert anchor in anchors(target.read_text()), link
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_contents(page: Path) -> None:
+    """A page that lists its contents leaves no part of it out."""
+    text = without_code(page.read_text())
+    listed = re.findall(r"^- \[([^]]+)\]\(#", text, re.MULTILINE)
+    assert listed in ([], re.findall(r"^## (.+)$", text, re.MULTILINE))
+
+
+def test_the_house_in_one_page() -> None:
+    """Every file of the integration's code has its place in the plan of the house."""
+    [plan] = blocks(text_of("docs/development.md"), "text")[:1]
+    named = re.findall(r"[\w*]+\.py\b", plan)
+    for file in (PROJECT / "custom_components" / DOMAIN).rglob("*.py"):
+        assert any(fnmatch(file.name, name) for name in named), file
+    for name in named:
+        assert list((PROJECT / "custom_components" / DOMAIN).rglob(name)), name
 
 
 def test_every_page_is_to_be_found() -> None:

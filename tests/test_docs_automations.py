@@ -14,9 +14,13 @@ from homeassistant.util.yaml import parse_yaml
 import probatio
 import pytest
 
+from custom_components.meshmonitor.automation import EVENT_MESSAGE
 from custom_components.meshmonitor.condition import CONDITIONS
 from custom_components.meshmonitor.const import DOMAIN
 from custom_components.meshmonitor.trigger import TRIGGERS
+from tests.ha import entity_id, make_entry, set_up, wait_until
+from tests.ha.automations import automate
+from tests.simulators.meshtastic_node import SimulatedNode
 
 PAGE: Final = (Path(__file__).resolve().parent.parent / "docs/automations.md").read_text()
 EXAMPLES: Final[list[Any]] = [
@@ -74,3 +78,30 @@ async def test_actions(hass: HomeAssistant) -> None:
         assert isinstance(service.schema, probatio.Schema)
         for field in service.schema.schema:
             assert re.search(rf"\b{field.schema}\b", PAGE), (name, field.schema)
+
+
+@pytest.mark.usefixtures("unload")
+async def test_own_triggers_of_home_assistant(hass: HomeAssistant, node: SimulatedNode) -> None:
+    """What is shown for event entities and the event bus starts an automation."""
+    coordinator = await set_up(hass, make_entry(node))
+    event = entity_id(hass, "event", f"{coordinator.unique_id}_message")
+    shown = [
+        {**trigger, **({"target": {"entity_id": event}} if "target" in trigger else {})}
+        for trigger in parts("triggers")
+        if trigger["trigger"].startswith("event")
+    ]
+    await automate(hass, *shown)
+
+    def started() -> set[str]:
+        """Return what has started something."""
+        return {
+            trigger.get("event_type", trigger["trigger"])
+            for number, trigger in enumerate(shown)
+            if (automation := hass.states.get(f"automation.automation_{number}")) is not None
+            and automation.attributes["last_triggered"] is not None
+        }
+
+    await node.say(node.peer(0).num, "hello", to=node.state.num)
+    expected = {"event.received", EVENT_MESSAGE}
+    await wait_until(lambda: started() >= expected, "the event entity and the event")
+    assert started() == expected
