@@ -125,7 +125,8 @@ async def test_a_text_whose_sender_has_left_is_not_shown_to_it(
     radio.faults.delay = 0.2
     sender.send(b"\x03\x00\x00" + bytes(4) + b"mine")
     await stage.until(lambda: stage.of_kind(DeliveryChanged))
-    # What the source itself had asked before has been answered, and the text is on its way to the radio.
+    # What the source itself had asked before has been answered, and the text is on its way to the
+    # radio.
     await stage.until(lambda: stage.source.counters["queue_length"] == 0)
     await sender.close()
     await other.push(0x83)
