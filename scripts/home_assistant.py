@@ -46,11 +46,12 @@ config:
 frontend:
 history:
 logbook:
-  # Messages are shown once, as sentences.
+  # Messages are shown once, as sentences, and not between each time that a node was heard.
   exclude:
     entity_globs:
       - event.*_message
       - event.*_delivery
+      - sensor.*_last_heard
 usb:
 zeroconf:
 

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from ipaddress import ip_address
 import logging
+import os
 from typing import Any
 
 from homeassistant.components.zeroconf import DOMAIN as ZEROCONF
@@ -22,11 +23,19 @@ from custom_components.meshmonitor.announce import wanted_announcement
 from custom_components.meshmonitor.const import DOMAIN
 from tests.ha import make_entry, node_id, set_up, virtual_node, wait_until
 from tests.ports import free_port
+from tests.simulators.meshtastic_config import NodeConfig
 from tests.simulators.meshtastic_node import SimulatedNode
 
 SERVICE = "_meshtastic._tcp.local."
 
 type Seen = dict[str, AsyncServiceInfo]
+
+
+@pytest.fixture(name="node")
+async def node_fixture(socket_enabled: None) -> AsyncIterator[SimulatedNode]:
+    """Yield a node of a name that nobody else on this machine announces: all hear each other."""
+    async with SimulatedNode(NodeConfig(long_name=f"Base {os.getpid()}")) as node:
+        yield node
 
 
 @pytest.fixture(name="zeroconf_instance")
@@ -46,8 +55,10 @@ async def zeroconf_instance_fixture(
 
 
 @pytest.fixture(name="seen")
-async def seen_fixture(zeroconf_instance: HaAsyncZeroconf, unload: None) -> AsyncIterator[Seen]:
-    """Yield what an app that looks for nodes sees, as it comes and goes."""
+async def seen_fixture(
+    zeroconf_instance: HaAsyncZeroconf, unload: None, node: SimulatedNode
+) -> AsyncIterator[Seen]:
+    """Yield what an app that looks for nodes sees of this one, as it comes and goes."""
     seen: Seen = {}
     lookups: set[asyncio.Task[None]] = set()
     app = AsyncZeroconf(interfaces=["127.0.0.1"])
@@ -60,6 +71,8 @@ async def seen_fixture(zeroconf_instance: HaAsyncZeroconf, unload: None) -> Asyn
     def changed(
         zeroconf: Zeroconf, service_type: str, name: str, state_change: ServiceStateChange
     ) -> None:
+        if not name.startswith(f"MeshMonitor {node.state.user.long_name}."):
+            return
         if state_change is ServiceStateChange.Removed:
             seen.pop(name, None)
         else:
@@ -92,7 +105,6 @@ async def test_announced_while_it_serves(
     await set_up(hass, entry)
     await wait_until(lambda: seen, "the announcement")
     [(name, info)] = seen.items()
-    assert name.startswith("MeshMonitor Simulated Base.")
     assert info.port == port
     assert info.parsed_addresses()
     assert texts(info) == {"id": node_id(node), "shortname": "SIMB", "meshmonitor": "1"}

@@ -5,7 +5,6 @@ import re
 import socket
 
 from playwright.async_api import TimeoutError as PlaywrightTimeoutError, expect
-import pytest
 
 from scripts.home_assistant import HomeAssistant
 from tests.clients.meshtastic_phone import MeshtasticPhone
@@ -178,8 +177,6 @@ async def add_meshcore(screen: Screen, companion: SimulatedCompanion) -> None:
     await screen.picture("12-two-radios")
 
 
-# The page alone takes half a minute to be there on a busy machine.
-@pytest.mark.timeout(240)
 async def test_first_evening(
     home_assistant: HomeAssistant,
     screen: Screen,

@@ -402,6 +402,13 @@ async def _live(radio: SimulatedCompanion, pace: float) -> None:
             radio.mesh.say(peer.name, rng.choice(phrases))
 
 
+def _settle(place: Settings | Peer) -> None:
+    """Move somebody who has a place beside the simulated Meshtastic mesh: one map shows both."""
+    if place.latitude:
+        place.latitude += 5_080_000
+        place.longitude -= 2_890_000
+
+
 async def _main() -> None:
     parser = argparse.ArgumentParser(description="A simulated MeshCore companion radio")
     parser.add_argument("--host", default="127.0.0.1")
@@ -409,7 +416,11 @@ async def _main() -> None:
     parser.add_argument("--name", default="Hilltop")
     parser.add_argument("--pace", type=float, default=20.0, help="seconds between two happenings")
     options = parser.parse_args()
-    radio = SimulatedCompanion(CompanionConfig(name=options.name))
+    config = CompanionConfig(name=options.name)
+    for peer in config.peers:
+        _settle(peer)
+    radio = SimulatedCompanion(config)
+    _settle(radio.device.settings)
     radio.host, radio.port = options.host, options.port
     async with radio:
         print(f"MeshCore companion {options.name} at {radio.host}:{radio.port}", flush=True)

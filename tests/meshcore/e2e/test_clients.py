@@ -94,6 +94,8 @@ async def test_python_texts_with_confirmation(
     python_apps: list[PythonApp], stage: Stage, radio: SimulatedCompanion
 ) -> None:
     """Each app gets the acknowledgement of its own, and everybody the answer."""
+    # However busy this machine is: no app is to give up and send its text again.
+    radio.mesh.timeout_ms = 60_000
     for app in python_apps:
         await app.core.start_auto_message_fetching()
     contacts = (await python_apps[0].core.commands.get_contacts()).payload
@@ -136,6 +138,7 @@ async def test_python_remote_requests(
     python_apps: list[PythonApp], radio: SimulatedCompanion
 ) -> None:
     """Login, status and telemetry of three apps at the same time, though the radio keeps one."""
+    radio.mesh.timeout_ms = 60_000
     contacts = (await python_apps[0].core.commands.get_contacts()).payload
     ridge = contacts[radio.mesh.peer("Ridge").key.hex()]
     weather = contacts[radio.mesh.peer("Weather").key.hex()]
