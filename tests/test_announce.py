@@ -107,7 +107,7 @@ async def test_announced_while_it_serves(
     [(name, info)] = seen.items()
     assert info.port == port
     assert info.parsed_addresses()
-    assert texts(info) == {"id": node_id(node), "shortname": "SIMB", "meshmonitor": "1"}
+    assert texts(info) == {"id": node_id(node), "shortname": "MeshMonitor SIMB", "meshmonitor": "1"}
 
     discovered = await hass.config_entries.flow.async_init(
         DOMAIN,

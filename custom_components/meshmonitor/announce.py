@@ -1,7 +1,7 @@
 """Announces a virtual node in the local network, so that phone apps list it by themselves.
 
 The service type and the TXT records are those of the firmware (meshtastic/firmware,
-src/mesh/wifi/WiFiAPClient.cpp); one record more tells ours from a radio.
+src/mesh/wifi/WiFiAPClient.cpp); the name, and one record more, tell ours from a radio.
 """
 
 import asyncio
@@ -165,7 +165,10 @@ class Announcer:
 
 
 def _properties(wanted: Announcement) -> dict[str, str]:
-    return {"id": wanted.node_id, "shortname": wanted.short_name, MARKER: "1"}
+    # The apps call what they list after these two records, and the one for iOS shows no address:
+    # by the name alone its owner tells the virtual node from the radio, which announces itself.
+    name = f"MeshMonitor {wanted.short_name}".strip()
+    return {"id": wanted.node_id, "shortname": name, MARKER: "1"}
 
 
 def _label(text: str) -> str:
