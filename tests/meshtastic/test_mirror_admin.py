@@ -356,7 +356,7 @@ def test_contact_is_added() -> None:
     )
     command = admin_pb2.AdminMessage(add_contact=contact)
     assert apply(mirror, command).new_nodes == {STRANGER}
-    assert mirror.public_key_of(STRANGER) == b"k" * 32
+    assert node_of(mirror, STRANGER).user.public_key == b"k" * 32
     assert apply(mirror, command) == NO_CHANGE
     contact.node_num = OTHER
     before = mirror.user_of(OTHER)

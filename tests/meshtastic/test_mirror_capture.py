@@ -79,7 +79,6 @@ def test_half_a_capture_is_never_served() -> None:
         mirror.capture(payload)
     assert replayed(mirror) == first
     mirror.abandon_capture()
-    assert not mirror.is_capturing
     assert not mirror.capture(second[0])
     assert not mirror.complete_capture().is_complete
     assert replayed(mirror) == first
@@ -297,11 +296,11 @@ def test_keys_are_bytes_of_the_right_length() -> None:
     """A node without one has none."""
     mirror = mirror_of("2.7.26", 2)
     user = mesh_pb2.User.FromString(mirror.user_of(OTHER) or b"")
-    assert mirror.public_key_of(OTHER) == user.public_key
-    assert len(user.public_key) == 32
     mirror.live(heard(0x0A0000FF, packets.TEXT_MESSAGE, b"x"), NOW)
-    assert mirror.public_key_of(0x0A0000FF) is None
-    assert mirror.public_key_of(4711) is None
+    assert mirror.state is not None
+    assert mirror.state.nodes[OTHER].public_key == user.public_key
+    assert len(user.public_key) == 32
+    assert mirror.state.nodes[0x0A0000FF].public_key is None
 
 
 def test_admin_answers_are_kept_and_bounded() -> None:

@@ -159,14 +159,3 @@ def test_live_readings_stay_out_of_thin_node_infos() -> None:
     info = node_of(mirror, sender)
     assert not info.HasField("position")
     assert info.last_heard == int(NOW) - 5
-
-
-def test_only_what_is_told_again_is_remembered_as_such() -> None:
-    """A packet that was heard is for whoever follows live frames, and garbage for nobody."""
-    mirror = mirror_of("2.8.0-dev", 5)
-    for payload in replays(5):
-        assert mirror.remember_replayed(payload, NOW).is_replay
-    assert len(mirror.after_complete(ReplayKind.FULL)) == 2
-    assert not mirror.remember_replayed(heard(STRANGER, packets.TEXT_MESSAGE, b"x"), NOW)
-    assert not mirror.remember_replayed(b"\xff", NOW)
-    assert mirror.counters["malformed_frames"] == 1

@@ -195,7 +195,9 @@ def test_own_node_is_the_first_of_the_nodes() -> None:
     mirror = mirror_of("2.8.0-dev")
     own = mirror.my_node_num
     assert own is not None
-    key = mirror.public_key_of(own)
+    state = mirror.state
+    assert state is not None
+    key = state.own.public_key
     assert key is not None
     user = mesh_pb2.User(long_name="Renamed", short_name="RN", public_key=key)
     mirror.live(heard(own, packets.NODE_INFO_APP, user.SerializeToString()), NOW)

@@ -133,7 +133,6 @@ def test_last_field_counts() -> None:
     fields = wire.scan(data)
     assert wire.value_int(wire.last(fields, 3)) == 2
     assert wire.last(fields, 5) is None
-    assert wire.repeated_numbers(fields) == {3}
 
 
 def test_value_of_another_type() -> None:

@@ -141,6 +141,9 @@ class Injection(ABC):
         )
         packet.hop_limit = 3
         packet.priority = mesh_pb2.MeshPacket.Priority.BACKGROUND
+        if self.state.time_known:
+            # As `Router::allocForSending` does, before anything is known of the packet's way.
+            packet.rx_time = self.now()
         await self.send_packet(packet)
 
     async def send_raw(self, payload: bytes) -> None:

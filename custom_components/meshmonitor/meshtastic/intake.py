@@ -24,7 +24,7 @@ from ..mesh.source import (
     WaypointChanged,
 )
 from ..mesh.virtual_node import VirtualNode, Worth
-from . import admin, names, packets, wire
+from . import admin, clock, names, packets, wire
 from .decision import RoutingError
 from .decode import Decoder
 from .mirror import CaptureResult, Mirror
@@ -174,6 +174,10 @@ class Intake:
         self._check_identity()
         before, self._fingerprint = self._fingerprint, self._config_fingerprint()
         self._outbox.open()
+        now = time.time()
+        if clock.is_behind(state, now):
+            packet_id = self._switchboard.new_packet_id()
+            clock.tell(self._outbox, state.my_node_num, packet_id, now)
         is_other = before != self._fingerprint or change.new_nodes or change.removed_nodes
         if before and is_other and not result.identity_changed:
             self._switchboard.resync()

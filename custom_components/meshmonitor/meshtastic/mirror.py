@@ -178,11 +178,6 @@ class Mirror:
         self.is_restored = False
 
     @property
-    def is_capturing(self) -> bool:
-        """Whether an answer is arriving."""
-        return self._capture is not None
-
-    @property
     def has_snapshot(self) -> bool:
         """Whether there is anything to serve."""
         return self._state is not None
@@ -221,21 +216,6 @@ class Mirror:
             return NO_CHANGE
         try:
             return mirror_live.follow_packet(self._state, packet, payload, now)
-        except wire.WireError:
-            self.counters["malformed_frames"] += 1
-            return NO_CHANGE
-
-    def remember_replayed(self, payload: bytes, now: float) -> MirrorChange:
-        """Take a packet that the radio told again after its dump; `live` does so by itself.
-
-        Args:
-            payload: The ``FromRadio`` as it came.
-            now: When it came.
-        """
-        if self._state is None:
-            return NO_CHANGE
-        try:
-            return mirror_live.remember(self._state, payload, now)
         except wire.WireError:
             self.counters["malformed_frames"] += 1
             return NO_CHANGE
@@ -305,11 +285,6 @@ class Mirror:
         """Return the ``User`` of a node."""
         record = self._state.nodes.get(num) if self._state else None
         return record.message(USER) if record else None
-
-    def public_key_of(self, num: int) -> bytes | None:
-        """Return the public key of a node, 32 bytes."""
-        record = self._state.nodes.get(num) if self._state else None
-        return record.public_key if record else None
 
     def channel(self, index: int) -> bytes | None:
         """Return the ``Channel`` of that slot, 0 to 7."""

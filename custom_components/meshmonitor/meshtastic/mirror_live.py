@@ -84,24 +84,6 @@ def follow_packet(
     return _changed(num, is_new=is_new)
 
 
-def remember(state: MirrorState, payload: bytes, now: float) -> MirrorChange:
-    """Take a packet that the radio told again after its dump; any other changes nothing.
-
-    Args:
-        state: What is mirrored.
-        payload: The ``FromRadio`` as it came.
-        now: When it came, Unix seconds.
-
-    Raises:
-        wire.WireError: It is malformed; nothing was changed.
-    """
-    number, value = packets.variant(payload)
-    packet = packets.parse_packet(value)
-    if number != packets.PACKET or not packet.is_replay or packet.sender == state.my_node_num:
-        return NO_CHANGE
-    return _remember(state, packet, payload, now)
-
-
 def _node_info(state: MirrorState, payload: bytes) -> MirrorChange:
     record = NodeRecord(payload)
     if record.num in packets.NOT_A_NODE:

@@ -221,17 +221,6 @@ def lone_bytes(encoded: bytes) -> bytes:
     return value_bytes(encoded, scan(encoded)[0])
 
 
-def repeated_numbers(fields: Iterable[Field]) -> set[int]:
-    """Return the numbers that stand more than once."""
-    seen: set[int] = set()
-    repeated: set[int] = set()
-    for field in fields:
-        if field.number in seen:
-            repeated.add(field.number)
-        seen.add(field.number)
-    return repeated
-
-
 def encode_varint(value: int) -> bytes:
     """Return an unsigned number below 2**64 as a varint."""
     if value < 0x80:
