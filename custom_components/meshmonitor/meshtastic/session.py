@@ -29,7 +29,8 @@ QUIET_TIMEOUT: Final = 300.0
 """A radio tells its client its own measurements each minute (``DeviceTelemetryModule::runOnce``).
 One at a serial port that says nothing of its own for so long, though it answers heartbeats, has
 forgotten the session: it restarted without a word, or heard nothing from here for 15 minutes. The
-port shows neither, and nothing would ever come again."""
+port shows neither, and nothing would ever come again. One that never said anything, as a build
+without telemetry may, is just quiet."""
 _RESERVED_NONCES: Final = frozenset({0, 1, 69420, 69421})
 
 _CONFIG_COMPLETE: Final = 7
@@ -129,7 +130,7 @@ class Session:
         self._last_progress: float | None = None
         self._last_heartbeat = 0.0
         self._answers_heartbeats = False
-        self._last_said = 0.0
+        self._last_said: float | None = None
         self._is_restarting = False
 
     def open(self, now: float) -> bytes:
@@ -164,7 +165,11 @@ class Session:
             return Step(drop=self._overdue(now), delay=1.0)
         silence = now - self._last_data
         limit = SILENT_HEARTBEATS * self._heartbeat_interval
-        if self._is_serial and now - self._last_said > QUIET_TIMEOUT:
+        if (
+            self._is_serial
+            and self._last_said is not None
+            and now - self._last_said > QUIET_TIMEOUT
+        ):
             return self._restart(Step(), now)
         if self._answers_heartbeats and silence > limit:
             return Step(drop="no answer to heartbeats")
@@ -193,7 +198,7 @@ class Session:
     def _request(self, now: float) -> bytes:
         self.phase = Phase.DUMP
         self._asked_at = self._last_data = now
-        self._last_progress = None
+        self._last_progress = self._last_said = None
         self._last_heartbeat = float("-inf")
         self._nonce = self._new_nonce()
         while self._nonce in _RESERVED_NONCES:
@@ -224,7 +229,7 @@ class Session:
             if now - self._last_heartbeat < _ANSWER_TIMEOUT:
                 # Firmware before 2.7.4 does not answer heartbeats; its silence means nothing.
                 self._answers_heartbeats = True
-        elif _LOG_RECORD not in found:
+        elif _LOG_RECORD not in found and self.phase is Phase.LIVE:
             # A radio that waits to be asked answers heartbeats all the same, and logs.
             self._last_said = now
         variant = packets.variant_of(fields)

@@ -5,7 +5,7 @@ import os
 from meshtastic.protobuf import mesh_pb2
 import pytest
 
-from custom_components.meshmonitor.mesh.source import ProbeError, ProbeReason
+from custom_components.meshmonitor.mesh.source import MessageReceived, ProbeError, ProbeReason
 from custom_components.meshmonitor.mesh.transport import SerialEndpoint
 from custom_components.meshmonitor.meshtastic.probe import probe
 from tests.clients.meshtastic_phone import frame
@@ -97,6 +97,8 @@ async def test_a_restart_that_nothing_shows(
     stage = await open_serial_stage(heartbeat_interval=0.05)
     serial = stage.node._serial
     assert serial is not None
+    await stage.node.say(stage.node.peer(0).num, "before")
+    await stage.until(lambda: stage.told(MessageReceived))
     serial.api.reset()
     heartbeats = len(stage.node.heartbeats)
     await stage.until(lambda: len(stage.node.heartbeats) > heartbeats + 2)
