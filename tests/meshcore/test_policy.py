@@ -206,6 +206,14 @@ def test_unknown_commands_are_refused(code: int) -> None:
     assert decide(bytes([code]) + b"abc", MIRROR, ALL) == Refuse(ERR_UNSUPPORTED, Reason.UNKNOWN)
 
 
+@pytest.mark.parametrize(
+    "frame", [b"\x24TAG!AUTH\x01\xaa", b"\x3e\x00\xff\x00\x00x", b"\x3d\x00\x03"]
+)
+def test_what_the_device_checks_itself_is_left_to_it(frame: bytes) -> None:
+    """Half a hash, no type of data, no such mode: its own error tells more than ours."""
+    assert isinstance(decide(frame, MIRROR, ALL), Forward | Lease)
+
+
 @given(st.binary(min_size=1, max_size=200))
 def test_whatever_comes_without_rights_changes_nothing(frame: bytes) -> None:
     """Only what is read or sent passes; no exception, whatever the frame."""

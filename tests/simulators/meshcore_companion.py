@@ -97,6 +97,7 @@ class SimulatedCompanion(Watched):
         self._write: Callable[[bytes], None] | None = None
         self._transport: asyncio.Transport | None = None
         self._in = bytearray()
+        self._serial_out = bytearray()
         self._commands: deque[bytes] = deque()
         self._out: deque[bytes] = deque()
         self._is_pumping = False
@@ -195,14 +196,17 @@ class SimulatedCompanion(Watched):
         path.symlink_to(os.ttyname(slave))
         self._fds, self.serial_path = (master, slave), path
         asyncio.get_running_loop().add_reader(master, self._serial_readable)
-        self._attach(lambda data: void(os.write(master, data)))
+        self._attach(self._write_serial)
         return path
 
     def unplug(self) -> None:
         """Pull the plug of the serial port."""
         fds, self._fds = self._fds, None
         if fds is not None and self.serial_path is not None:
-            asyncio.get_running_loop().remove_reader(fds[0])
+            loop = asyncio.get_running_loop()
+            loop.remove_reader(fds[0])
+            loop.remove_writer(fds[0])
+            self._serial_out.clear()
             self.serial_path.unlink()
             for fd in fds:
                 os.close(fd)
@@ -212,6 +216,19 @@ class SimulatedCompanion(Watched):
         if self._fds is not None:
             with suppress(BlockingIOError):
                 self.data_received(os.read(self._fds[0], 4096))
+
+    def _write_serial(self, data: bytes) -> None:
+        """Send bytes as fast as they are read: a serial line holds four kilobytes."""
+        self._serial_out += data
+        if self._fds is None:
+            return
+        loop, master = asyncio.get_running_loop(), self._fds[0]
+        with suppress(BlockingIOError):
+            del self._serial_out[: os.write(master, self._serial_out)]
+        if self._serial_out:
+            loop.add_writer(master, self._write_serial, b"")
+        else:
+            loop.remove_writer(master)
 
     def inject(self, frame: bytes) -> None:
         """Send a frame that the firmware would not send."""
@@ -371,10 +388,6 @@ class _Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         if self._transport is not None:
             self._radio.gone(self._transport)
-
-
-def void(_value: object) -> None:
-    """Drop a value."""
 
 
 async def _live(radio: SimulatedCompanion, pace: float) -> None:

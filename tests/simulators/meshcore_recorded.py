@@ -4,10 +4,13 @@ import asyncio
 from collections import defaultdict, deque
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Literal, Self, override
+from typing import Final, Literal, Self, override
 
 from .recording import MESHCORE, Entry, read_recording
 from .watched import Watched
+
+_NUMBERED: Final = (31, 56)
+"""Commands for a channel or a kind of statistics, whose number the answer repeats."""
 
 
 def recorded_frames(sender: Literal["client", "node"]) -> list[bytes]:
@@ -19,7 +22,8 @@ class RecordedCompanion(Watched):
     """A TCP server that answers each command with what followed it in the recording.
 
     A command that occurs several times gets its answers in turn, the last one again and again. One
-    that does not occur gets the answer to the same code, else an error, as unknown commands do.
+    that does not occur gets the answer to the same code, about what it asked for, else an error, as
+    unknown commands do.
     """
 
     def __init__(self, entries: Sequence[Entry] | None = None) -> None:
@@ -72,6 +76,8 @@ class RecordedCompanion(Watched):
             answers = known.popleft() if len(known) > 1 else known[0]
         else:
             answers = self._by_code.get(command[0], [b"\x01\x01"])
+            if command[0] in _NUMBERED:
+                answers = [frame[:1] + command[1:2] + frame[2:] for frame in answers]
         self._changed()
         return answers
 

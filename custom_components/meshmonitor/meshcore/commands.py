@@ -118,11 +118,6 @@ def _fits_raw_data(frame: bytes) -> bool:
     return len(frame) >= 6 and frame[1] < 0x80 and len(frame) >= 2 + frame[1] + 4
 
 
-def _fits_trace(frame: bytes) -> bool:
-    hashes = len(frame) - 10
-    return hashes > 0 and hashes % (1 << (frame[9] & 3)) == 0
-
-
 def _fits_flood_scope(frame: bytes) -> bool:
     return len(frame) >= 2 and (
         frame[1] == 1 or (frame[1] == 0 and (len(frame) == 2 or len(frame) >= 18))
@@ -138,7 +133,7 @@ def _fits_channel_data(frame: bytes) -> bool:
         return False
     path = frame[2]
     size = 0 if path == PATH_UNKNOWN else (path & 63) * ((path >> 6) + 1)
-    return len(frame) >= 3 + size + 2 and any(frame[3 + size : 5 + size])
+    return len(frame) >= 3 + size + 2
 
 
 def _row(
@@ -225,7 +220,7 @@ COMMANDS: Final[Mapping[int, Command]] = MappingProxyType(
         _row(Cmd.SIGN_START, _STATE, Gate.SIGN, _at_least(1), Resp.SIGN_START, slot=Slot.SIGN),
         _row(Cmd.SIGN_DATA, _STATE, Gate.SIGN, _at_least(2), _OK, slot=Slot.SIGN),
         _row(Cmd.SIGN_FINISH, _STATE, Gate.SIGN, _at_least(1), Resp.SIGNATURE, slot=Slot.SIGN),
-        _row(Cmd.SEND_TRACE_PATH, _SEND, Gate.LEASE, _fits_trace, _SENT, slot=Slot.TRACE),
+        _row(Cmd.SEND_TRACE_PATH, _SEND, Gate.LEASE, _at_least(11), _SENT, slot=Slot.TRACE),
         _row(Cmd.SET_DEVICE_PIN, _DANGER, Gate.ADMIN, _at_least(5), _OK),
         _row(Cmd.SET_OTHER_PARAMS, _CHANGE, Gate.ADMIN, _at_least(2), _OK),
         _row(Cmd.SEND_TELEMETRY_REQ, _SEND, Gate.LEASE,

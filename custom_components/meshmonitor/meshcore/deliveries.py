@@ -71,6 +71,10 @@ class Deliveries:
             now: The clock.
             is_last: Whether the text has failed when none comes.
         """
+        for item in self._awaited:
+            if item.message_id == message_id:
+                # It was sent again: only the last attempt can fail. Each can still succeed.
+                item.is_over = True
         until = now + timeout * TIMEOUT_FACTOR + TIMEOUT_MARGIN
         self._awaited.append(_Awaited(ack, message_id, until, is_last))
 

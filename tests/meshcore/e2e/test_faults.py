@@ -253,6 +253,23 @@ async def test_over_a_serial_port(radio: SimulatedCompanion, open_stage: OpenSta
         await stage.stop()
 
 
+async def test_a_serial_line_that_nobody_has_read(socket_enabled: None, short_times: None) -> None:
+    """A radio that has talked to nobody for long is understood by who comes, whole list and all."""
+    config = CompanionConfig(peers=crowd(90), wifi_queue=False)
+    async with SimulatedCompanion(config) as radio:
+        path = radio.plug_in()
+        for _ in range(600):
+            radio.inject(b"\x88\x20\xba" + bytes(170))
+        while radio._out:
+            await asyncio.sleep(0)
+        stage = Stage(SerialEndpoint(str(path)))
+        try:
+            await stage.start()
+            assert len(stage.source.nodes) == 91
+        finally:
+            await stage.stop()
+
+
 async def test_the_recorded_radio(
     socket_enabled: None, short_times: None, open_stage: OpenStage
 ) -> None:
