@@ -213,6 +213,8 @@ async def test_another_radio_answers(hass: HomeAssistant, node: SimulatedNode) -
     await set_up(hass, entry)
     expected = node.state.num
     device = dr.async_get(hass).async_get(coordinator_of(entry).device_id)
+    firmware = node.state.metadata.firmware_version
+    node.state.metadata.firmware_version = "2.3.0.abcdef"
     node.become(0x0D0D0D0D)
     await node.reboot()
     await wait_until(
@@ -227,6 +229,13 @@ async def test_another_radio_answers(hass: HomeAssistant, node: SimulatedNode) -
     }
     # The device stays what it is: the one of the radio that is meant.
     assert dr.async_get(hass).async_get(coordinator_of(entry).device_id) == device
+    # Nor is it this radio whose firmware is old.
+    await wait_until(lambda: coordinator_of(entry).is_available, "the other radio")
+    identity = coordinator_of(entry).source.identity
+    assert identity is not None
+    assert identity.firmware == "2.3.0.abcdef"
+    assert issue(hass, "firmware_too_old", entry.entry_id) is None
+    node.state.metadata.firmware_version = firmware
     node.become(expected)
     await node.reboot()
     await wait_until(lambda: issue(hass, "identity_changed", entry.entry_id) is None, "its end")

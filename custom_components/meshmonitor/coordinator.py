@@ -17,7 +17,7 @@ from .announce import Announcer
 from .const import CONF_NODES, CONF_NOTIFY_CONTACTS, CONF_PROTOCOL, CONF_VIRTUAL_NODE, DOMAIN
 from .devices import NodeDevices, NodeHidden, NodeShown
 from .issues import Issues
-from .mesh.model import DeliveryState, Message, Node
+from .mesh.model import DeliveryState, Identity, Message, Node
 from .mesh.source import (
     ChannelsChanged,
     DeliveryChanged,
@@ -278,7 +278,7 @@ class MeshMonitorCoordinator:
             self._announcer.update(self.source)
             self._issues.set(
                 "firmware_too_old",
-                self.protocol.is_too_old(event.identity.firmware),
+                self._is_ours(event.identity) and self.protocol.is_too_old(event.identity.firmware),
                 {
                     "firmware": event.identity.firmware or "",
                     "oldest": ".".join(map(str, self.protocol.oldest_firmware)),
@@ -362,7 +362,7 @@ class MeshMonitorCoordinator:
         identifier = (DOMAIN, self.unique_id)
         identity = self.source.identity
         known: dict[str, Any] = {"name": self.entry.title}
-        if identity is not None and self.entry.unique_id in {None, identity.node_id}:
+        if identity is not None and self._is_ours(identity):
             known = {
                 "name": identity.name,
                 "model": identity.hardware,
@@ -386,6 +386,10 @@ class MeshMonitorCoordinator:
             translation_key=CONF_VIRTUAL_NODE,
             translation_placeholders={"name": known["name"]},
         )
+
+    def _is_ours(self, identity: Identity) -> bool:
+        """Return whether an identity is that of the radio that was added."""
+        return self.entry.unique_id in {None, identity.node_id}
 
     @callback
     def _dispatch(self, event: CoordinatorEvent) -> None:

@@ -143,6 +143,7 @@ async def test_direct_texts_reach_home_assistant(stage: Stage, radio: SimulatedC
     states = [event.delivery.state for event in stage.of_kind(DeliveryChanged)]
     assert states == [DeliveryState.QUEUED, DeliveryState.SENT, DeliveryState.DELIVERED]
     (event,) = stage.of_kind(MessageReceived)
+    assert stage.of_kind(DeliveryChanged)[0].message == event.message
     assert event.message.recipient_id == radio.mesh.peer("Bravo").key.hex()
     assert (event.message.origin, event.message.text) == (Origin.PHONE, "hi")
 

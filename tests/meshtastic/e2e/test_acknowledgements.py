@@ -3,7 +3,7 @@
 from meshtastic.protobuf import admin_pb2, mesh_pb2
 import pytest
 
-from custom_components.meshmonitor.mesh.model import DeliveryState
+from custom_components.meshmonitor.mesh.model import DeliveryState, Origin
 from custom_components.meshmonitor.mesh.source import DeliveryChanged, OutgoingText
 from custom_components.meshmonitor.meshtastic import wire
 from tests.clients.meshtastic_phone import BROADCAST, MeshtasticPhone, frame
@@ -109,6 +109,9 @@ async def test_delivery_states_reach_home_assistant(stage: Stage) -> None:
     phone = await stage.phone()
     phone.send_text("to all")
     await stage.until(lambda: len(_states(stage)) == 3)
+    waits = stage.told(DeliveryChanged)[0].message
+    assert waits is not None
+    assert (waits.text, waits.origin) == ("to all", Origin.PHONE)
     message = await stage.source.send_text(
         OutgoingText(text="to one", recipient_id=f"!{stage.node.peer(0).num:08x}")
     )
