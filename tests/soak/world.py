@@ -26,9 +26,9 @@ type Act = Callable[[], object]
 
 PATIENCE: Final = 60.0
 """Seconds after which something that ought to happen is taken for missing."""
-MOST_MISSED: Final = 100
-"""Texts that an app misses before it comes back: half of what is kept for it, since others come
-while it connects."""
+MOST_MISSED: Final = 30
+"""Texts that an app misses before it comes back. Many more are kept for it: those that the radio
+held while the link was broken come all at once, and some more while the app connects."""
 MEMORY_SLACK: Final = 2_000_000
 COMMON_TIMES: Final[tuple[tuple[Any, str, Any], ...]] = (
     (link, "BACKOFF_FIRST", 0.01),
