@@ -64,7 +64,7 @@ async def test_kept(hass: HomeAssistant) -> None:
     again = Waypoints(hass, lambda _: None)
     again.restore(waypoints.snapshot())
     assert list(again) == list(waypoints)
-    with pytest.raises(ValueError, match="version"):
+    with pytest.raises(ValueError, match="no Waypoint"):
         again.restore([{"waypoint_id": "2", "planet": "Mars"}])
 
 

@@ -164,9 +164,18 @@ class NodeDevices:
         shown = self._shown.get(node_id)
         return None if shown is None else shown.node
 
-    def restore(self, snapshot: Mapping[str, Any]) -> None:
-        """Take over what was kept before the last stop."""
-        self._forgotten = dict(snapshot.get("forgotten", {}))
+    def restore(self, snapshot: Any) -> None:
+        """Take over what was kept before the last stop.
+
+        Raises:
+            ValueError: It is damaged.
+        """
+        try:
+            self._forgotten = {
+                str(node_id): float(heard) for node_id, heard in snapshot["forgotten"].items()
+            }
+        except (AttributeError, KeyError, TypeError) as err:
+            raise ValueError("damaged list of devices") from err
 
     def snapshot(self) -> dict[str, Any]:
         """Return what is worth keeping."""

@@ -1,11 +1,12 @@
 """The last messages of a source, and what became of those that were sent."""
 
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
-from .mesh.model import Delivery, DeliveryState, Message, MessageKind, Origin
+from .mesh.model import Delivery, Message, Origin
+from .storage import restored
 
 MAX_MESSAGES: Final = 200
 """So many are kept; the oldest make room."""
@@ -80,10 +81,10 @@ class MessageLog:
         self._deliveries.clear()
         try:
             for kept in snapshot:  # type: ignore[attr-defined]
-                self.add(_message(kept["message"]))
+                self.add(restored(Message, kept["message"]))
                 if kept["delivery"] is not None:
-                    self.note(_delivery(kept["delivery"]))
-        except (AttributeError, KeyError, TypeError, ValueError) as err:
+                    self.note(restored(Delivery, kept["delivery"]))
+        except (KeyError, TypeError, ValueError) as err:
             self._messages.clear()
             self._deliveries.clear()
             raise ValueError("damaged message log") from err
@@ -92,13 +93,3 @@ class MessageLog:
         if message.origin is Origin.RADIO:
             return None
         return self._deliveries.get(message.message_id)
-
-
-def _message(kept: Mapping[str, Any]) -> Message:
-    return Message(**{**kept, "kind": MessageKind(kept["kind"]), "origin": Origin(kept["origin"])})
-
-
-def _delivery(kept: Mapping[str, Any]) -> Delivery:
-    return Delivery(
-        **{**kept, "state": DeliveryState(kept["state"]), "origin": Origin(kept["origin"])}
-    )

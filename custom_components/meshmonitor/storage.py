@@ -2,8 +2,9 @@
 
 from collections.abc import Callable
 from datetime import datetime
+from enum import StrEnum
 import logging
-from typing import Any, Final
+from typing import Any, Final, get_type_hints
 
 from homeassistant.core import CALLBACK_TYPE, HassJob, HomeAssistant, callback
 from homeassistant.exceptions import HomeAssistantError
@@ -17,6 +18,33 @@ _LOGGER = logging.getLogger(__name__)
 VERSION: Final = 1
 SAVE_DELAY: Final = 60.0
 """Seconds from the first change to the file: a busy mesh changes all the time."""
+
+
+def restored[ValueT](kind: type[ValueT], kept: Any) -> ValueT:
+    """Return a value of the model from what `dataclasses.asdict` made of it.
+
+    Args:
+        kind: Its class: a dataclass of numbers, texts and names from a list.
+        kept: What was read from a file.
+
+    Raises:
+        ValueError: It is none: a member is missing, unknown, or of another type.
+    """
+    hints = get_type_hints(kind)
+    try:
+        return kind(**{name: _as(hints[name], value) for name, value in kept.items()})
+    except (AttributeError, KeyError, TypeError, ValueError) as err:
+        raise ValueError(f"no {kind.__name__}") from err
+
+
+def _as(hint: Any, value: Any) -> object:
+    if isinstance(hint, type) and issubclass(hint, StrEnum):
+        return hint(value)
+    if type(value) is int and isinstance(0.0, hint):
+        return float(value)
+    if not isinstance(value, hint):
+        raise TypeError(hint)
+    return value
 
 
 class SnapshotStore:

@@ -1,7 +1,7 @@
 """The places that the members of a mesh have marked."""
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import datetime
 import time
@@ -11,6 +11,7 @@ from homeassistant.core import CALLBACK_TYPE, HassJob, HomeAssistant, callback
 from homeassistant.helpers.event import async_call_later
 
 from .mesh.model import Waypoint
+from .storage import restored
 
 MAX_WAYPOINTS: Final = 100
 """So many are kept; the oldest make room."""
@@ -53,17 +54,17 @@ class Waypoints:
         return [asdict(waypoint) for waypoint in self]
 
     @callback
-    def restore(self, snapshot: Sequence[Mapping[str, Any]]) -> None:
+    def restore(self, snapshot: object) -> None:
         """Take over what was kept.
 
         Raises:
             ValueError: It is damaged.
         """
         try:
-            for kept in snapshot:
-                self.set(Waypoint(**kept))
+            for kept in snapshot:  # type: ignore[attr-defined]
+                self.set(restored(Waypoint, kept))
         except TypeError as err:
-            raise ValueError("a snapshot of another version") from err
+            raise ValueError("damaged waypoints") from err
 
     @callback
     def set(self, waypoint: Waypoint) -> None:

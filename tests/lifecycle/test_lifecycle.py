@@ -243,6 +243,12 @@ def _with(value: Any, *path: str) -> Any:
         _with({"a": "b"}, "source", "messages", "places"),
         _with("no base64", "source", "mirror", "frames"),
         _with(None, "messages"),
+        _with([{"message": None, "delivery": None}], "messages"),
+        _with(None, "devices"),
+        _with([], "devices", "forgotten"),
+        _with({"!00000001": "x"}, "devices", "forgotten"),
+        _with(None, "waypoints"),
+        _with([{"waypoint_id": "1", "name": "x", "latitude": "y", "longitude": 1}], "waypoints"),
         lambda data: data.clear(),
     ],
 )

@@ -174,6 +174,13 @@ def test_strangers_cost_nobody_else_a_place() -> None:
     assert len(inbox._places) == inbox_module.MAX_READERS
 
 
+def test_a_place_behind_the_end_is_brought_back() -> None:
+    """A damaged place would hide messages for long."""
+    inbox = Inbox.load({"next": 5, "items": [], "places": {"a": 1000}})
+    inbox.received(direct(b"one"), NOW)
+    assert drain(inbox, "a") == [direct(b"one")]
+
+
 def test_snapshot_there_and_back() -> None:
     """Waiting messages survive a restart, and so does what was read."""
     inbox = opened("a", "b")

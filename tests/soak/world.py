@@ -26,6 +26,9 @@ type Act = Callable[[], object]
 
 PATIENCE: Final = 60.0
 """Seconds after which something that ought to happen is taken for missing."""
+MOST_MISSED: Final = 30
+"""Texts that an app misses before it comes back. Many more are kept for it: those that the radio
+held while the link was broken come all at once, and some more while the app connects."""
 MEMORY_SLACK: Final = 2_000_000
 COMMON_TIMES: Final[tuple[tuple[Any, str, Any], ...]] = (
     (link, "BACKOFF_FIRST", 0.01),
@@ -186,7 +189,22 @@ class World[AppT: App](ABC):
                 await result
             if self.random.random() < 0.3:
                 await asyncio.sleep(self.random.random() * 0.004)
+            await self._hurry()
             self._check_apps()
+
+    async def _hurry(self) -> None:
+        """Bring those back that would miss more than is kept for them."""
+        for app in self.apps:
+            # Without its own texts, which are few.
+            if len(self.entered) - len(app.texts) > MOST_MISSED:
+                await self._bring_back(app)
+
+    async def _bring_back(self, app: AppT) -> None:
+        app.listen()
+        if not app.is_connected:
+            with suppress(OSError):
+                await app.connect()
+                app.greet()
 
     def next_text(self) -> str:
         """Return a text that was never said before."""
@@ -281,11 +299,7 @@ class World[AppT: App](ABC):
             if time.monotonic() > deadline:
                 raise SoakError(f"not served: {[a.address for a in self.apps if not a.is_ready]}")
             for app in self.apps:
-                app.listen()
-                if not app.is_connected:
-                    with suppress(OSError):
-                        await app.connect()
-                        app.greet()
+                await self._bring_back(app)
             await asyncio.sleep(0.02)
         await self._until(lambda: not self.source.counters["queue_length"], "an empty outbox")
         # What is said now comes last of all that was said.
@@ -294,7 +308,11 @@ class World[AppT: App](ABC):
         await self.say(mark)
         await self._until(lambda: all(mark in app.texts for app in self.apps), f"{mark} everywhere")
         quiet = 0
+        deadline = time.monotonic() + PATIENCE
         while quiet < 20:
+            if time.monotonic() > deadline:
+                self._check()
+                raise SoakError("the accounts do not come to rest")
             # The radio may still have to answer for something that an app sent.
             entered = len(self.entered)
             await asyncio.sleep(0.01)

@@ -28,8 +28,8 @@ class Identity:
 class Position:
     """Where a node said it is."""
 
-    latitude: float
-    longitude: float
+    latitude: float = field(repr=False)
+    longitude: float = field(repr=False)
     altitude: float | None = None
     """Above mean sea level."""
     accuracy: float | None = None
@@ -190,11 +190,11 @@ class Waypoint:
     """A marked place that the members of a mesh share."""
 
     waypoint_id: str
-    name: str
-    latitude: float | None
+    name: str = field(repr=False)
+    latitude: float | None = field(repr=False)
     """None when the waypoint was withdrawn."""
-    longitude: float | None
-    description: str = ""
+    longitude: float | None = field(repr=False)
+    description: str = field(default="", repr=False)
     icon: str | None = None
     """One character."""
     expires: float | None = None

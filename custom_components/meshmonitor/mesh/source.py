@@ -6,7 +6,7 @@ this interface and nothing behind it; a new radio protocol is a new implementati
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Generator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, ClassVar
 
@@ -209,7 +209,7 @@ class ProbeResult:
 class OutgoingText:
     """A text that Home Assistant wants sent."""
 
-    text: str
+    text: str = field(repr=False)
     channel: int | None = None
     """The channel's index; with a recipient, None lets the source choose."""
     recipient_id: str | None = None

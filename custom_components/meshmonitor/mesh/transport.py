@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 import fcntl
 import os
 import socket
@@ -50,7 +50,7 @@ class TcpEndpoint:
 class SerialEndpoint:
     """A radio at a serial port: a device path, or a URL that `serialx` can open."""
 
-    device: str
+    device: str = field(repr=False)
     baudrate: int = 115200
 
     @override

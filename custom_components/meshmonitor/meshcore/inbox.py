@@ -257,7 +257,8 @@ class Inbox:
                     _remember(inbox._seen, content, float(time) + REPEAT_TIME)
             inbox._next_number = max(inbox._next_number, int(snapshot["next"]))
             for reader, place in snapshot["places"].items():
-                inbox._places[reader] = int(place)
+                # One behind the end would be told of nothing until messages had come that far.
+                inbox._places[reader] = min(int(place), inbox._next_number)
         except (KeyError, TypeError, AttributeError) as err:
             raise ValueError(f"damaged inbox: {type(err).__name__}") from err
         return inbox
