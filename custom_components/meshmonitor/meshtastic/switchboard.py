@@ -8,6 +8,7 @@ import time
 from typing import Final, cast, override
 
 from ..mesh.client import Worth
+from ..mesh.model import DeliveryState
 from ..mesh.virtual_node import VirtualNode
 from . import admin, packets, replies, wire
 from .admin import AdminQuery
@@ -304,6 +305,8 @@ class Switchboard(Desk):
         Returns:
             What is known to be different at the radio, now that it has taken the packet.
         """
+        if outgoing.state is not DeliveryState.QUEUED:
+            self._tell_of_room()
         match outgoing.state:
             case outgoing.state.SENT:
                 return self._taken_by_radio(outgoing)
@@ -312,6 +315,16 @@ class Switchboard(Desk):
                 if phone is not None:
                     phone.fail(outgoing.packet_id, outgoing.error)
         return NO_CHANGE
+
+    def _tell_of_room(self) -> None:
+        """Tell the phones that were told of a full queue when it is full no more.
+
+        A radio does so (``MeshService::loop``, firmware ``src/mesh/MeshService.cpp``), and the
+        Python client sends nothing before it has heard of room.
+        """
+        for phone in self.phones():
+            if phone.awaits_room and self.free_slots(phone):
+                phone.queue_status(0)
 
     def _taken_by_radio(self, outgoing: Outgoing) -> MirrorChange:
         own = self.mirror.my_node_num

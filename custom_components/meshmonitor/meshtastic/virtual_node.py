@@ -103,6 +103,8 @@ class Phone(ClientHandler):
         """Whether a handshake was completed, so that traffic goes to the client."""
         self.handshake_at = 0.0
         """When the newest handshake was completed, by the monotonic clock."""
+        self.awaits_room = False
+        """Whether it was told last that no more packets are taken, so that it may send none."""
         self.config_at = 0.0
         """When the configuration was last read: the second half of a handshake is nodes alone."""
         self.reader = desk.backlog.join(
@@ -194,6 +196,7 @@ class Phone(ClientHandler):
     def queue_status(self, packet_id: int, result: int = 0) -> None:
         """Tell the client that a packet of its own was taken over."""
         free = self._desk.free_slots(self)
+        self.awaits_room = not free
         self.reply(replies.queue_status(result, free, QUEUE_LENGTH, packet_id))
 
     def fail(self, packet_id: int, error: int) -> None:

@@ -63,6 +63,19 @@ async def test_three_texts_of_three_phones_are_two_seconds_apart(
         assert phone.notifications() == []
 
 
+async def test_who_was_told_of_a_full_queue_is_told_of_room(stage: Stage) -> None:
+    """Without a question, as a radio does: until then the Python client sends nothing more."""
+    phone, other = await stage.phone(), await stage.phone()
+    # Some leave meanwhile.
+    for _ in range(2 * pacing.MAX_QUEUED_PER_SENDER):
+        phone.send_data(PORT.PRIVATE_APP, b"", to=stage.node.peer(0).num)
+    await phone.wait_for(lambda: any(not status.free for status in phone.queue_statuses()))
+    await phone.wait_for(lambda: phone.queue_statuses(0))
+    assert phone.queue_statuses()[-1].free
+    await other.barrier()
+    assert len(other.queue_statuses()) == 1
+
+
 async def test_the_second_of_a_kind_waits_and_is_not_refused(stage: Stage) -> None:
     """And nothing of another kind waits behind it."""
     first, second = await stage.phone(), await stage.phone()
