@@ -9,6 +9,7 @@ from datetime import timedelta
 import time
 from typing import Any
 
+from homeassistant.config_entries import ConfigEntryState
 from homeassistant.const import STATE_OFF, STATE_ON, STATE_UNAVAILABLE
 from homeassistant.core import Event, HomeAssistant, State, callback
 from homeassistant.helpers import entity_registry as er
@@ -27,6 +28,7 @@ from custom_components.meshmonitor.devices import NodeShown
 from custom_components.meshmonitor.mesh.source import NodeChanged
 from custom_components.meshmonitor.meshtastic.mirror import Mirror
 from custom_components.meshmonitor.presence import PresenceChanged, PresenceFound
+from custom_components.meshmonitor.status import virtual_node_status
 from custom_components.meshmonitor.storage import SAVE_DELAY
 from tests.ha import (
     PATIENCE,
@@ -36,6 +38,7 @@ from tests.ha import (
     set_up,
     set_up_without_radio,
     state_of,
+    virtual_node,
     wait_until,
 )
 from tests.simulators.meshtastic_config import NodeConfig
@@ -129,6 +132,24 @@ async def test_packets_between_pieces(
             )
         assert "does not generate unique IDs" not in caplog.text
         assert "Error" not in caplog.text
+
+
+async def test_apps_are_served_before_all_entities_are_there(
+    hass: HomeAssistant, crowd: SimulatedNode
+) -> None:
+    """And the status says so."""
+    async with crowd as node:
+        entry = make_entry(node, options=ALL | virtual_node())
+        await set_up(hass, entry)
+        assert await hass.config_entries.async_unload(entry.entry_id)
+        setup = asyncio.create_task(hass.config_entries.async_setup(entry.entry_id))
+
+        def is_served() -> bool:
+            (status,) = virtual_node_status(hass)["sources"]
+            return status["isRunning"] and entry.state is ConfigEntryState.SETUP_IN_PROGRESS
+
+        await wait_until(is_served, "a virtual node amid the setup")
+        assert await setup
 
 
 async def test_choice_changes_between_pieces(hass: HomeAssistant, crowd: SimulatedNode) -> None:

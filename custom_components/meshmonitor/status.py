@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from typing import Any
 
-from homeassistant.config_entries import ConfigEntryState
 from homeassistant.const import CONF_PORT
 from homeassistant.core import HomeAssistant, callback
 from homeassistant.util import dt as dt_util
@@ -29,7 +28,8 @@ def virtual_node_status(hass: HomeAssistant) -> dict[str, Any]:
 def _source_status(entry: MeshMonitorConfigEntry) -> dict[str, Any]:
     status = (
         entry.runtime_data.source.virtual_node.status
-        if entry.state is ConfigEntryState.LOADED
+        # Apps are served some time before all entities of a large mesh are there.
+        if hasattr(entry, "runtime_data")
         else _status_at_rest(entry)
     )
     return {
