@@ -7,7 +7,8 @@ import logging
 import pytest
 
 from custom_components.meshmonitor.mesh import virtual_node as virtual_node_module
-from custom_components.meshmonitor.mesh.client import Client, ClientHandler
+from custom_components.meshmonitor.mesh.client import Client
+from custom_components.meshmonitor.mesh.handler import ClientHandler
 from custom_components.meshmonitor.mesh.virtual_node import VirtualNode, VirtualNodeOptions
 from tests.mesh.peers import until
 from tests.mesh.phones import Phone, Recorder

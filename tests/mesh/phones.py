@@ -5,7 +5,8 @@ import socket
 from types import TracebackType
 from typing import Final, Self, override
 
-from custom_components.meshmonitor.mesh.client import Client, ClientHandler
+from custom_components.meshmonitor.mesh.client import Client
+from custom_components.meshmonitor.mesh.handler import ClientHandler
 from tests.mesh.peers import reset
 
 SMALL: Final = 4096

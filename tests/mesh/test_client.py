@@ -9,7 +9,8 @@ import time
 import pytest
 
 from custom_components.meshmonitor.mesh import client as client_module
-from custom_components.meshmonitor.mesh.client import CLOSE_TIMEOUT, STALL_TIMEOUT, Client, Worth
+from custom_components.meshmonitor.mesh.client import CLOSE_TIMEOUT, STALL_TIMEOUT, Client
+from custom_components.meshmonitor.mesh.handler import Worth
 from custom_components.meshmonitor.mesh.outflow import Outflow
 from tests.mesh.peers import until
 from tests.mesh.phones import SMALL, Phone, Recorder

@@ -11,7 +11,8 @@ import pytest
 
 from custom_components.meshmonitor.mesh import virtual_node as virtual_node_module
 from custom_components.meshmonitor.mesh.admission import parse_networks
-from custom_components.meshmonitor.mesh.client import STALL_TIMEOUT, Worth
+from custom_components.meshmonitor.mesh.client import STALL_TIMEOUT
+from custom_components.meshmonitor.mesh.handler import Worth
 from custom_components.meshmonitor.mesh.virtual_node import ALL_INTERFACES, VirtualNodeOptions
 from tests.mesh.nodes import Node, is_served, said
 from tests.mesh.peers import open_files, until

@@ -6,9 +6,11 @@ from hypothesis import given, strategies as st
 import pytest
 
 from custom_components.meshmonitor.meshcore import commander as commander_module
-from custom_components.meshmonitor.meshcore.commander import (
+from custom_components.meshmonitor.meshcore.commander import Commander
+from custom_components.meshmonitor.meshcore.commands import COMMANDS
+from custom_components.meshmonitor.meshcore.contacts import MAX_CONTACTS
+from custom_components.meshmonitor.meshcore.jobs import (
     Action,
-    Commander,
     Done,
     Job,
     Outcome,
@@ -18,8 +20,6 @@ from custom_components.meshmonitor.meshcore.commander import (
     StreamBegun,
     Write,
 )
-from custom_components.meshmonitor.meshcore.commands import COMMANDS
-from custom_components.meshmonitor.meshcore.contacts import MAX_CONTACTS
 from custom_components.meshmonitor.meshcore.mirror import READ_SELF
 
 KEY = bytes(range(32))

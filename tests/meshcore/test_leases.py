@@ -1,6 +1,6 @@
 """Who waits for which push: acknowledgements, answers of other nodes, traces, signatures."""
 
-from custom_components.meshmonitor.meshcore.commander import Outcome, Pushed, Write
+from custom_components.meshmonitor.meshcore.jobs import Outcome, Pushed, Write
 
 from .test_commander import KEY, TEXT, ended, job, up, written
 

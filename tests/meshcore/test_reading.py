@@ -1,8 +1,8 @@
 """What is read from the device, in which order, and what happens when it is not answered."""
 
 from custom_components.meshmonitor.meshcore.codes import Cmd
-from custom_components.meshmonitor.meshcore.commander import Job, Outcome
 from custom_components.meshmonitor.meshcore.frames import Contact
+from custom_components.meshmonitor.meshcore.jobs import Job, Outcome
 from custom_components.meshmonitor.meshcore.mirror import READ_DEVICE, READ_SELF, Mirror
 from custom_components.meshmonitor.meshcore.reading import (
     ATTEMPTS,

@@ -22,11 +22,6 @@ def key_of(name: str) -> bytes:
     return hashlib.sha256(b"public key of " + name.encode()).digest()
 
 
-def secret_of(name: str) -> bytes:
-    """Return the key of a channel named after a hash tag, as every app derives it."""
-    return hashlib.sha256(name.encode()).digest()[:16]
-
-
 def padded(text: str | bytes, size: int) -> bytes:
     """Return a text as a field of fixed size, ended by a zero."""
     raw = text.encode() if isinstance(text, str) else text

@@ -8,9 +8,8 @@ from abc import ABC, abstractmethod
 import asyncio
 from typing import Final
 
-from meshtastic.protobuf import channel_pb2, config_pb2, mesh_pb2, module_config_pb2, telemetry_pb2
+from meshtastic.protobuf import channel_pb2, config_pb2, mesh_pb2, telemetry_pb2
 
-from .meshtastic_dump import node_info_frame
 from .meshtastic_frames import MAX_PAYLOAD, START1, START2
 from .meshtastic_link import Link
 from .meshtastic_mesh import PORTS, Mesh, Port, make_packet
@@ -183,16 +182,6 @@ class Injection(ABC):
         """Replace a configuration section and send it."""
         self.state.configs[config.WhichOneof("payload_variant") or ""].CopyFrom(config)
         await self.send_raw(mesh_pb2.FromRadio(config=config).SerializeToString())
-
-    async def change_module_config(self, module: module_config_pb2.ModuleConfig) -> None:
-        """Replace a module section and send it."""
-        self.state.modules[module.WhichOneof("payload_variant") or ""].CopyFrom(module)
-        await self.send_raw(mesh_pb2.FromRadio(moduleConfig=module).SerializeToString())
-
-    async def change_node(self, info: mesh_pb2.NodeInfo) -> None:
-        """Replace another node's record and send it."""
-        self.state.heard(info.num).CopyFrom(info)
-        await self.send_raw(node_info_frame(info))
 
     # Past the queue and whatever the state: what a broken stream looks like.
 

@@ -3,19 +3,17 @@
 What is said over the connection is the business of a `ClientHandler`, one for each protocol.
 """
 
-from abc import ABC, abstractmethod
 import asyncio
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from enum import IntEnum
 import logging
 import time
 from typing import Final, override
 
 from .admission import IPAddress, parse_address
 from .bucket import Bucket
+from .handler import ClientHandler, ClientStatus, Worth
 from .outflow import Outflow
 from .transport import unacknowledged
 
@@ -49,61 +47,6 @@ from it, so that its own system tells it to wait."""
 FLOOD_TIMEOUT: Final = 60.0
 """A client that is held back for so long without a pause is ended. Had it gone, that would not be
 seen before all was read that it had sent, hours later."""
-
-
-class Worth(IntEnum):
-    """What a frame is worth when a client's queue is full: the least goes first."""
-
-    ROUTINE = 0
-    """Will be outdated by the next of its kind: telemetry, positions, raw reception."""
-    NEWS = 1
-    """Missed but not fatal: node information, other people's traffic."""
-    VITAL = 2
-    """Texts, acknowledgements, handshakes: before one of these is lost, the client is closed."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClientStatus:
-    """What is known of a client, for status pages and attributes."""
-
-    client_id: str
-    ip: str
-    connected_at: float
-    last_activity: float
-    is_admin: bool
-    label: str
-    """What the client says it is; empty where it does not."""
-    bytes_in: int
-    bytes_out: int
-    dropped: int
-    """Frames that were dropped because the client read too slowly."""
-
-
-class ClientHandler(ABC):
-    """Speaks a radio's protocol to one client."""
-
-    label: str = ""
-
-    @abstractmethod
-    def data_received(self, data: bytes, now: float) -> None:
-        """Take bytes from the client, cut anywhere. Must return at once.
-
-        Args:
-            data: What arrived.
-            now: The monotonic clock, in seconds.
-        """
-
-    @abstractmethod
-    def disconnected(self) -> None:
-        """The client is gone; called once."""
-
-    @abstractmethod
-    def rights_changed(self) -> None:
-        """The client's permissions may have changed."""
-
-    @abstractmethod
-    def tick(self, now: float) -> None:
-        """Do what is due; called every few seconds."""
 
 
 class Client(asyncio.Protocol):
@@ -267,7 +210,11 @@ class Client(asyncio.Protocol):
         self._work.take(amount, time.monotonic())
 
     def report_garbage(self, amount: int) -> None:
-        """Count so many bytes that no client sends; too many of them end the connection."""
+        """Count bytes that no client sends; too many of them end the connection.
+
+        Args:
+            amount: How many.
+        """
         self._on_garbage(self, amount)
 
     @property
@@ -376,7 +323,11 @@ class Client(asyncio.Protocol):
                 self.handler.tick(now)
 
     def rights_changed(self, *, is_admin: bool) -> None:
-        """Let the client do from now on what it may; `is_admin` says whether it administers."""
+        """Let the client do from now on what it may.
+
+        Args:
+            is_admin: Whether it may administer the radio.
+        """
         self.is_admin = is_admin
         if self.handler is not None:
             with self._closes_on_error():

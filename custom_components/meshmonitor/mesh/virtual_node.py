@@ -26,7 +26,8 @@ from .admission import (
     is_in,
     parse_networks,
 )
-from .client import STALL_TIMEOUT, Client, ClientHandler, ClientStatus, Worth
+from .client import STALL_TIMEOUT, Client
+from .handler import ClientHandler, ClientStatus
 from .outflow import Outflow
 from .transport import describe_error, tune_socket
 
@@ -425,15 +426,3 @@ class VirtualNode:
         for client in tuple(self._clients.values()):
             client.tick(now, self._idle_limit)
         self._schedule_tick()
-
-
-__all__ = [
-    "ALL_INTERFACES",
-    "Client",
-    "ClientHandler",
-    "ClientStatus",
-    "VirtualNode",
-    "VirtualNodeOptions",
-    "VirtualNodeStatus",
-    "Worth",
-]

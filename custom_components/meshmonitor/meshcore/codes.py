@@ -21,7 +21,6 @@ PREFIX_SIZE: Final = 6
 
 PATH_SIZE: Final = 64
 NAME_SIZE: Final = 32
-SECRET_SIZE: Final = 16
 PATH_UNKNOWN: Final = 0xFF
 """As a contact's path length: no path known. As a message's: it came direct."""
 
@@ -198,8 +197,3 @@ MSG_WAITING_FRAME: Final = bytes([Push.MSG_WAITING])
 def err_frame(error: Err) -> bytes:
     """Return the two-byte error response."""
     return bytes([Resp.ERR, error])
-
-
-def is_push(frame: bytes) -> bool:
-    """Return whether the device sent this frame on its own."""
-    return frame[0] >= PUSH_BIT

@@ -13,14 +13,14 @@ stays unanswered the link must be opened anew. A command that was sent is never 
 
 from collections import OrderedDict, deque
 from collections.abc import Hashable, Iterator
-from dataclasses import dataclass, field
-from enum import StrEnum
+from dataclasses import dataclass
 from typing import Final
 
 from .codes import PUSH_BIT, Cmd, Push, Resp
-from .commands import COMMANDS, INBOX_CODES, Command, Slot, is_about_another, is_self_telemetry
+from .commands import COMMANDS, INBOX_CODES, Slot, is_about_another, is_self_telemetry
 from .contacts import MAX_CONTACTS
 from .frames import FrameError, Sent
+from .jobs import Action, Done, Job, Outcome, Overheard, Pushed, ResetLink, StreamBegun, Write
 from .leases import Leases
 from .mirror import READ_SELF
 
@@ -40,89 +40,6 @@ MAX_QUEUED: Final = 16
 _NOT_INBOX: Final = frozenset(Resp) - COMMANDS[Cmd.SYNC_NEXT_MESSAGE].replies
 _MUST_BE_ALONE: Final = frozenset({Cmd.APP_START, Cmd.GET_CONTACTS, Cmd.GET_CONTACT_BY_KEY})
 """Not to be sent while a contact list is on its way: they end it or cannot be told from it."""
-
-
-class Outcome(StrEnum):
-    """How a job ended."""
-
-    ANSWERED = "answered"
-    """The device answered, with an error perhaps."""
-    TIMEOUT = "timeout"
-    """The device did not answer; it may have done what it was told."""
-    LOST = "lost"
-    """The link went away after it was sent; it may have been done."""
-    EXPIRED = "expired"
-    """It could not be sent in time."""
-    QUEUE_FULL = "queue_full"
-    BUSY = "busy"
-    """Another request was pending in the device for too long."""
-
-
-@dataclass(slots=True, eq=False)
-class Job:
-    """One command that someone wants sent."""
-
-    frame: bytes = field(repr=False)
-    owner: Hashable
-    """Whose turn it counts as, and whose pushes follow; None for who is gone."""
-    expires: float
-    """Clock time by which it must have been sent."""
-    slot: Slot | None = None
-    key: bytes = b""
-    scope: bytes | None = field(default=None, repr=False)
-    """The ``SET_FLOOD_SCOPE_KEY`` command whose scope it is sent in; None where none matters."""
-    is_background: bool = False
-    """Whether its pending request gives way to somebody else's."""
-    replies: list[bytes] = field(default_factory=list, repr=False)
-    outcome: Outcome | None = None
-
-    @property
-    def command(self) -> Command:
-        """Its row of the command table."""
-        return COMMANDS[self.frame[0]]
-
-
-@dataclass(frozen=True, slots=True)
-class Write:
-    """Send this command to the device."""
-
-    frame: bytes = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Done:
-    """A job has ended; its `outcome` and `replies` are final."""
-
-    job: Job
-
-
-@dataclass(frozen=True, slots=True)
-class Pushed:
-    """A push came from the device."""
-
-    frame: bytes = field(repr=False)
-    owners: tuple[Hashable, ...] | None
-    """Who asked for it; None is for everyone."""
-
-
-@dataclass(frozen=True, slots=True)
-class Overheard:
-    """An app at another interface of the device fetched a message: it is in no queue now."""
-
-    frame: bytes = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class StreamBegun:
-    """The device begins to send its contacts."""
-
-
-@dataclass(frozen=True, slots=True)
-class ResetLink:
-    """The device does not answer at all; the connection must be opened anew."""
-
-
-type Action = Write | Done | Pushed | Overheard | StreamBegun | ResetLink
 
 
 @dataclass(slots=True)

@@ -10,21 +10,11 @@ from ..mesh.link import Link
 from ..mesh.model import LinkStatus
 from ..mesh.transport import Endpoint
 from .codes import Cmd, Push, Resp
-from .commander import (
-    Action,
-    Commander,
-    Done,
-    Job,
-    Outcome,
-    Overheard,
-    Pushed,
-    ResetLink,
-    StreamBegun,
-    Write,
-)
+from .commander import Commander
 from .frames import FrameError
 from .framing import DeviceStreamDecoder, to_device
 from .inbox import is_message
+from .jobs import Action, Done, Job, Outcome, Overheard, Pushed, ResetLink, StreamBegun, Write
 from .mirror import Mirror
 from .reading import READ_TIME, Reader
 

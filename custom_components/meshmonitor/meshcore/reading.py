@@ -11,14 +11,13 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from .codes import Cmd, Resp
-from .commander import Job, Outcome
 from .contacts import ReadResult
 from .frames import FrameError
+from .jobs import Job, Outcome
 from .mirror import READ_DEVICE, READ_SELF, Mirror
 
 READ_CONTACTS: Final = bytes([Cmd.GET_CONTACTS])
 READ_TIME: Final = bytes([Cmd.GET_DEVICE_TIME])
-READ_BATTERY: Final = bytes([Cmd.GET_BATT_AND_STORAGE])
 
 ATTEMPTS: Final = 3
 """How often a reading that stays unanswered is tried."""

@@ -12,9 +12,9 @@ from ..mesh.model import RouteHop, Telemetry
 from ..mesh.source import NeighborList, RequestAnswer, RequestKind, SendError, SendReason
 from . import decode
 from .codes import AdvType, BinaryReq, Cmd, Resp
-from .commander import Job, Outcome
 from .commands import COMMANDS, Slot
 from .frames import Contact, FrameError, Sent, error_of
+from .jobs import Job, Outcome
 from .leases import TIMEOUT_FACTOR, TIMEOUT_MARGIN
 from .mirror import Mirror
 from .pushes import BinaryAnswer, LoginResult, PathDiscovery, RemoteData, Trace, path_hops

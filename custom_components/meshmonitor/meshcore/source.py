@@ -26,10 +26,10 @@ from ..mesh.transport import Endpoint
 from ..mesh.virtual_node import VirtualNode
 from . import decode
 from .codes import PATH_UNKNOWN, Cmd, Push, Resp
-from .commander import Job
 from .commands import is_transmission
 from .frames import Contact, FrameError, contact_key
 from .inbox import Inbox
+from .jobs import Job
 from .mirror import Mirror
 from .nodes import NodeBook
 from .options import MeshCoreVirtualNodeOptions

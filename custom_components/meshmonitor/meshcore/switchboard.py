@@ -5,13 +5,13 @@ from collections.abc import Callable, Collection, Iterator
 import time
 from typing import Final, cast, override
 
-from ..mesh.client import Worth
+from ..mesh.handler import Worth
 from ..mesh.model import Origin
 from ..mesh.virtual_node import VirtualNode
 from .codes import Cmd, Err, Push, err_frame
-from .commander import Job, Outcome
 from .framing import to_app
 from .inbox import Inbox
+from .jobs import Job, Outcome
 from .mirror import Mirror
 from .options import MeshCoreVirtualNodeOptions
 from .policy import Forward, Lease, Rights

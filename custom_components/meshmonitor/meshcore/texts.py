@@ -9,10 +9,10 @@ from ..mesh.model import Delivery, DeliveryState, Message, MessageKind, Origin
 from ..mesh.source import DeliveryChanged, MeshEvent, MessageReceived
 from . import decode
 from .codes import Cmd, Resp, TxtType
-from .commander import Job, Outcome
 from .deliveries import Deliveries
 from .frames import FrameError, Sent, error_of, number_at, text_of
 from .inbox import Inbox, channel_text, echo_of
+from .jobs import Job, Outcome
 from .mirror import Mirror
 
 MAX_TEXT: Final = 160

@@ -8,7 +8,8 @@ import asyncio
 from collections.abc import Collection, Sequence
 from typing import Final, Protocol, override
 
-from ..mesh.client import Client, ClientHandler, Worth
+from ..mesh.client import Client
+from ..mesh.handler import ClientHandler, Worth
 from .codes import MSG_WAITING_FRAME, OK_FRAME, Cmd, Err, Push, err_frame
 from .framing import AppStreamDecoder, all_to_app, to_app
 from .inbox import Inbox

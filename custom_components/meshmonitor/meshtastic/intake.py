@@ -9,6 +9,7 @@ import logging
 import time
 from typing import Final
 
+from ..mesh.handler import Worth
 from ..mesh.model import Identity, LinkStatus, Message, Traceroute, Waypoint
 from ..mesh.source import (
     ChannelsChanged,
@@ -23,7 +24,7 @@ from ..mesh.source import (
     TracerouteReceived,
     WaypointChanged,
 )
-from ..mesh.virtual_node import VirtualNode, Worth
+from ..mesh.virtual_node import VirtualNode
 from . import admin, clock, names, packets, wire
 from .decision import RoutingError
 from .decode import Decoder

@@ -5,7 +5,7 @@ import time
 from typing import Any, Final
 
 from ..mesh.backlog import Backlog
-from ..mesh.client import Worth
+from ..mesh.handler import Worth
 from . import packets, wire
 from .framing import HEADER_SIZE, encode
 from .pacing import PORT

@@ -7,7 +7,7 @@ import random
 import time
 from typing import Final, cast, override
 
-from ..mesh.client import Worth
+from ..mesh.handler import Worth
 from ..mesh.model import DeliveryState
 from ..mesh.virtual_node import VirtualNode
 from . import admin, packets, replies, wire

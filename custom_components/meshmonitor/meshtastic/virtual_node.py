@@ -7,7 +7,8 @@ import time
 from typing import Final, Protocol, override
 
 from ..mesh.backlog import Backlog, Entry
-from ..mesh.client import Client, ClientHandler, Worth
+from ..mesh.client import Client
+from ..mesh.handler import ClientHandler, Worth
 from . import client_frame, policy, replies
 from .admin import AdminQuery
 from .client_frame import ClientPacket

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable
-from typing import Protocol
 
 from custom_components.meshmonitor.mesh.source import MeshEvent
 from custom_components.meshmonitor.mesh.transport import Endpoint
@@ -10,13 +9,6 @@ from custom_components.meshmonitor.meshcore.options import MeshCoreVirtualNodeOp
 from custom_components.meshmonitor.meshcore.source import MeshCoreSource
 
 from .app import TIMEOUT, App
-
-
-class HasPort(Protocol):
-    """A radio in software that listens at a TCP port."""
-
-    host: str
-    port: int
 
 
 class Stage:
