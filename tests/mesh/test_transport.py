@@ -2,6 +2,7 @@
 
 import asyncio
 from pathlib import Path
+import socket
 from typing import override
 
 import pytest
@@ -15,6 +16,7 @@ from custom_components.meshmonitor.mesh.transport import (
     TcpEndpoint,
     TransportError,
     open_transport,
+    unacknowledged,
 )
 from tests.mesh.peers import FAREWELL, READY, BlackHole, Listener, Plug, Talk, open_files, until
 from tests.ports import free_port
@@ -235,3 +237,11 @@ async def test_serial_over_the_network(quick: None) -> None:
             await until(lambda: not talk.link.status.is_ready)
         await talk.link.stop()
         assert server.most_open == 1
+
+
+def test_nothing_is_unacknowledged_on_a_socket_that_is_closed(socket_enabled: None) -> None:
+    """A connection may end at any moment; who asks then gets an answer all the same."""
+    sock = socket.socket()
+    assert unacknowledged(sock) == 0
+    sock.close()
+    assert unacknowledged(sock) == 0

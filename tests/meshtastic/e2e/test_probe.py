@@ -1,9 +1,11 @@
 """Proving a radio before it is added."""
 
+import asyncio
+
 import pytest
 
 from custom_components.meshmonitor.mesh.source import ProbeError, ProbeReason
-from custom_components.meshmonitor.mesh.transport import TcpEndpoint
+from custom_components.meshmonitor.mesh.transport import SerialEndpoint, TcpEndpoint
 from custom_components.meshmonitor.meshtastic.probe import probe
 from tests.ports import free_port
 from tests.simulators.meshtastic_config import NodeConfig
@@ -74,3 +76,17 @@ async def test_nobody_there_is_told() -> None:
     with pytest.raises(ProbeError) as caught:
         await probe(TcpEndpoint("127.0.0.1", free_port()))
     assert caught.value.reason is ProbeReason.CANNOT_CONNECT
+
+
+async def test_a_board_that_restarts_when_its_port_is_opened_is_proved(
+    serial_node: tuple[SimulatedNode, str],
+) -> None:
+    """It is asked again, and what it said before its restart is no part of its answer."""
+    node, device = serial_node
+    node.faults.mute = True
+    proving = asyncio.create_task(probe(SerialEndpoint(device)))
+    await node.wait_for(lambda: node.want_configs)
+    node.faults.mute = False
+    await node.reboot()
+    assert (await proving).identity.node_id == node.state.user.id
+    assert len(node.want_configs) == 2
