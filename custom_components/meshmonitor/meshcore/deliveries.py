@@ -84,6 +84,10 @@ class Deliveries:
         moved = [self.moved(message_id, DeliveryState.DELIVERED) for message_id in ids]
         return [delivery for delivery in moved if delivery is not None]
 
+    def unacknowledged(self, message_id: str) -> Delivery | None:
+        """A text is given up; returns its new state, or None where that is no news."""
+        return self.moved(message_id, DeliveryState.FAILED, "no_acknowledgement")
+
     def tick(self, now: float) -> tuple[list[Delivery], list[str]]:
         """Return what has failed for want of an acknowledgement, and what to send once more.
 
@@ -101,7 +105,7 @@ class Deliveries:
             if not item.is_last:
                 again.append(item.message_id)
                 continue
-            delivery = self.moved(item.message_id, DeliveryState.FAILED, "no_acknowledgement")
+            delivery = self.unacknowledged(item.message_id)
             if delivery is not None:
                 failed.append(delivery)
         return failed, again

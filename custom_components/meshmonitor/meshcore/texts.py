@@ -118,6 +118,9 @@ class Texts:
             frame = self._shown.get(message_id)
             if frame is not None:
                 self._send_again(frame[:2] + bytes([frame[2] + 1]) + frame[3:])
+            else:
+                # So many were sent since that it is forgotten.
+                self._tell(self.deliveries.unacknowledged(message_id))
 
     def _sent(self, frame: bytes, reply: bytes, message: Message, reader: Hashable) -> None:
         is_new = message.message_id not in self._shown

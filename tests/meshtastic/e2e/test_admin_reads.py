@@ -199,3 +199,30 @@ async def test_a_managed_radio_is_not_asked(open_stage: OpenStage) -> None:
     for message in (ADMIN(get_ringtone_request=True), _set_owner("x")):
         assert await phone.ask_admin(message, stage.own) == NOT_AUTHORIZED
     assert stage.node.packets() == []
+
+
+async def test_a_question_for_which_there_is_no_room_is_answered_so(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At once, and it may be asked again."""
+    phone = await stage.phone()
+    question = ADMIN(get_ringtone_request=True)
+    with monkeypatch.context() as patch:
+        patch.setattr(f"{PACKAGE}.pacing.MAX_QUEUED", 0)
+        assert await phone.ask_admin(question, stage.own) == NO_RESPONSE
+    answer = await phone.ask_admin(question, stage.own)
+    assert isinstance(answer, admin_pb2.AdminMessage)
+    assert answer.get_ringtone_response == stage.node.state.ringtone
+
+
+async def test_a_source_that_stops_leaves_no_question_open(stage: Stage) -> None:
+    """Nor the timer that would give it up."""
+    phone = await stage.phone()
+    stage.node.faults.mute = True
+    phone.send_admin(ADMIN(get_ringtone_request=True), stage.own)
+    fetches = stage.source._switchboard._fetches
+    await stage.until(lambda: fetches._timers)
+    (timer,) = fetches._timers.values()
+    await stage.source.stop()
+    assert timer.cancelled()
+    assert fetches._timers == {}
