@@ -49,10 +49,11 @@ DISCONNECT: Final = bytes.fromhex("2001")
 _SERIAL_WAKE: Final = b"\xc3" * 32
 """What the Python client writes first: it completes a half-read frame in the radio's parser."""
 
-_BOOT_BANNER: Final = b"E S H T"
-"""Out of the text with which every firmware boots (``src/main.cpp``). Up to 2.7 it writes
-``rebooted`` just before; later ones write no frame until they are spoken to
-(``src/SerialConsole.cpp``, ``StreamAPI::writeFrame``)."""
+_BOOT_BANNER: Final = b"\n//\\ E S H T /\\ S T / C"
+"""The line with which every firmware boots (``src/main.cpp``). Up to 2.7 it writes ``rebooted``
+just before; later ones write no frame until they are spoken to (``src/SerialConsole.cpp``,
+``StreamAPI::writeFrame``). All of it counts: up to 2.7 the console also says between the frames
+which texts were received (``TextMessageModule``)."""
 _KEPT_TEXT: Final = 2048
 """More than comes in one piece."""
 
