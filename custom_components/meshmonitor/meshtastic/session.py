@@ -122,6 +122,8 @@ class Session:
         self.phase = Phase.CLOSED
         self.decoder = FrameDecoder()
         self.malformed_frames = 0
+        self.is_dump_damaged = False
+        """Whether a malformed frame was in the dump that is arriving, or arrived last."""
         self._new_nonce = new_nonce
         self._is_serial = is_serial
         self._nonce = 0
@@ -198,6 +200,7 @@ class Session:
 
     def _request(self, now: float) -> bytes:
         self.phase = Phase.DUMP
+        self.is_dump_damaged = False
         self._asked_at = self._last_data = now
         self._last_progress = self._last_said = None
         self._last_heartbeat = float("-inf")
@@ -218,6 +221,7 @@ class Session:
         except wire.WireError:
             # An app that got this would close its connection: it goes no further than here.
             self.malformed_frames += 1
+            self.is_dump_damaged |= self.phase is Phase.DUMP
             return b""
         found = {field.number: field for field in fields}
         if wire.value_int(found.get(_REBOOTED)):
@@ -242,6 +246,9 @@ class Session:
         if complete is None:
             if variant is None or variant.number not in _TRAFFIC:
                 self._last_progress = now
+            if variant is not None and variant.number == packets.MY_INFO:
+                # The first of a dump. What came before is the rest of another one.
+                self.is_dump_damaged = False
             events.append(SessionEvent(EventKind.DUMP_FRAME, payload, variant))
         elif wire.value_int(complete) == self._nonce:
             self.phase = Phase.LIVE
