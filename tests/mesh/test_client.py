@@ -281,17 +281,36 @@ async def test_client_that_floods_and_goes(host: Host, monkeypatch: pytest.Monke
     assert host.ends == ["sends too much"]
 
 
-async def test_client_that_is_slowed_down_for_a_moment_stays(
-    host: Host, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A client that is held back and catches up stays, however often that happens."""
+async def test_flood_in_pieces(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    """That all is read of what had arrived is no pause while more comes at once."""
     monkeypatch.setattr(client_module, "WORK_LIMIT", 1.0)
-    monkeypatch.setattr(client_module, "WORK_RATE", 1000.0)
+    monkeypatch.setattr(client_module, "WORK_RATE", 100.0)
     seat = await host.take()
-    await seat.phone.send(bytes(10_000))
-    await until(lambda: len(seat.handler.received) == 10_000)
+    await seat.phone.send(bytes(5_000))
+    await until(lambda: len(seat.handler.received) == 5_000)
+    held_since = seat.client._held_since
+    assert held_since is not None
+    await seat.phone.send(bytes(50_000))
+    await until(lambda: len(seat.handler.received) > 5_000)
+    seat.client.tick(held_since + client_module.FLOOD_TIMEOUT + 0.1, None)
+    await seat.client.closed
+    assert host.ends == ["sends too much"]
+
+
+async def test_pause_after_a_flood(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client that catches up stays; once it has asked for nothing for a second, all is well."""
+    monkeypatch.setattr(client_module, "WORK_LIMIT", 4.0)
+    monkeypatch.setattr(client_module, "WORK_RATE", 4.0)
+    seat = await host.take()
+    await seat.phone.send(bytes(3_000))
+    await until(lambda: len(seat.handler.received) == 3_000)
+    assert seat.client._held_since is not None
     seat.client.tick(time.monotonic() + 10 * client_module.FLOOD_TIMEOUT, None)
     assert seat.client.is_open
+    await until(lambda: seat.client._work.level(time.monotonic()) >= 4.0)
+    await seat.phone.send(b"again")
+    await until(lambda: len(seat.handler.received) == 3_005)
+    assert seat.client._held_since is None
 
 
 async def test_half_closed(host: Host, caplog: pytest.LogCaptureFixture) -> None:

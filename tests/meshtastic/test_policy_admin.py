@@ -348,7 +348,7 @@ def test_contact_whose_key_the_radio_lacks(view: RecordedView) -> None:
 @pytest.mark.parametrize("field", VARIANTS, ids=lambda field: field.name)
 def test_commands_that_are_given_once(field: FieldDescriptor, view: RecordedView) -> None:
     """A radio that went away amid a restart is not restarted again when it comes back."""
-    once = {*DESTRUCTIVE, "toggle_muted_node", "commit_edit_settings"}
+    once = {*DESTRUCTIVE, "send_input_event", "toggle_muted_node", "commit_edit_settings"}
     decision = judge(admin_packet(command(field), to=view.own), view, EVERYTHING)
     if isinstance(decision, Forward):
         assert decision.repeatable is (field.name not in once)

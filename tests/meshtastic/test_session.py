@@ -26,6 +26,7 @@ from tests.meshtastic.talk import (
     NONCE,
     PACKET,
     PACKET_ANSWER,
+    REBOOTED,
     WAKE,
     asked,
     from_radio,
@@ -272,6 +273,28 @@ def test_malformed_frame_goes_no_further() -> None:
     assert made.malformed_frames == len(malformed)
     assert kinds([made.receive(encode(malformed[0]), 2.0)]) == []
     assert made.malformed_frames == len(malformed) + 1
+
+
+def _is_damaged(made: Session) -> bool:
+    """Return what the type checker takes for unchanged otherwise."""
+    return made.is_dump_damaged
+
+
+def test_damage_is_that_of_the_dump_alone() -> None:
+    """Neither of what another program had asked before, nor of what comes behind."""
+    malformed = encode(b"\x12\x7fcut off")
+    made = session(NONCE, 77, 78)
+    made.open(0.0)
+    made.receive(malformed + MY_INFO, 1.0)
+    assert not _is_damaged(made)
+    made.receive(COMPLETE + malformed, 2.0)
+    assert not _is_damaged(made)
+    made.receive(REBOOTED + MY_INFO + malformed, 3.0)
+    assert _is_damaged(made)
+    made.receive(from_radio(config_complete_id=77), 4.0)
+    assert _is_damaged(made)
+    made.open(5.0)
+    assert not _is_damaged(made)
 
 
 def test_empty_frame_is_part_of_the_dump() -> None:

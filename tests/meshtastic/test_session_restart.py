@@ -90,12 +90,14 @@ def test_reboot_told_in_both_ways_is_one() -> None:
 
 
 def test_text_that_looks_like_a_reboot() -> None:
-    """A text of the mesh is in a frame; and there is no console behind a network connection."""
+    """One of the mesh is in a frame or a line of the log; behind a network is no console."""
     made = session(is_serial=True)
     made.open(0.0)
     made.receive(MY_INFO + COMPLETE, 1.0)
     packet = mesh_pb2.MeshPacket(id=9, decoded=mesh_pb2.Data(payload=BANNER))
     assert kinds([made.receive(from_radio(packet=packet), 2.0)]) == [EventKind.LIVE]
+    logged = b"INFO  | 12:00:00 9 [Router] Received text msg from=0x1, id=0x2, msg=M E S H T\r\n"
+    assert made.receive(logged, 3.0) == Step()
     networked = live(0.0, answers_heartbeats=True)
     assert networked.receive(BANNER, 1.0) == Step()
 

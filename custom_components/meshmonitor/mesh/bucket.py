@@ -21,13 +21,14 @@ class Bucket:
 
     def take(self, amount: float, now: float) -> None:
         """Take an amount, also where it is not there."""
-        self._level = self._level_at(now) - amount
+        self._level = self.level(now) - amount
         self._at = now
 
     def delay(self, now: float) -> float:
         """Return after how many seconds something can be taken again; 0 for at once."""
-        level = self._level_at(now)
+        level = self.level(now)
         return 0.0 if level > 0 else (1.0 - level) / self.rate
 
-    def _level_at(self, now: float) -> float:
+    def level(self, now: float) -> float:
+        """Return what can be taken; below 0 where more was taken than there was."""
         return min(self.capacity, self._level + max(now - self._at, 0.0) * self.rate)

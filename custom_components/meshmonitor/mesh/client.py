@@ -126,6 +126,9 @@ class Client(asyncio.Protocol):
         self.last_received = time.monotonic()
         self.last_activity = time.time()
         self.bytes_in += len(data)
+        if self._work.level(self.last_received) >= WORK_RATE:
+            # It has paused for a second. That all was read that had arrived is no pause.
+            self._held_since = None
         self._unread = self._unread[self._unread_from :] + data
         self._unread_from = 0
         if self._read_due is None:
@@ -310,7 +313,7 @@ class Client(asyncio.Protocol):
         """
         if idle_limit is not None and now - self.last_received > idle_limit:
             self.close("idle")
-        elif self._held_since is not None and now - self._held_since > FLOOD_TIMEOUT:
+        elif self._unread and self._held_since and now - self._held_since > FLOOD_TIMEOUT:
             self.abort("sends too much")
         elif self._paused:
             unsent, since = self._progress_mark
@@ -380,7 +383,7 @@ class Client(asyncio.Protocol):
             again = loop.call_later(delay, self._read) if delay else loop.call_soon(self._read)
             self._read_due = again
         else:
-            self._unread, self._unread_from, self._held_since = b"", 0, None
+            self._unread, self._unread_from = b"", 0
             if not self._transport.is_closing():
                 self._transport.resume_reading()
 

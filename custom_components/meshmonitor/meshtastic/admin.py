@@ -136,6 +136,7 @@ VARIANTS: Final = {row.tag: row for row in _TABLE}
 ONCE: Final = frozenset(
     {row.tag for row in _TABLE if row.admin_class is _DANGEROUS}
     | {
+        27,  # send_input_event, which presses a key
         49,  # toggle_muted_node
         65,  # commit_edit_settings, for which the node restarts
     }

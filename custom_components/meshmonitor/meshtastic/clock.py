@@ -52,5 +52,7 @@ def tell(outbox: Outbox, own_num: int, packet_id: int, now: float) -> None:
         raw=raw,
         payload=payload,
         want_ack=False,
+        # When the radio comes back it is told the time of then.
+        repeatable=False,
     )
     outbox.submit(outgoing, replies.for_radio(raw, packet_id))

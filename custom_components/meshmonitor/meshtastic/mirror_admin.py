@@ -71,7 +71,6 @@ _ROLE: Final = 3
 _PRIMARY: Final = 1
 _SECONDARY: Final = 2
 # Config
-_DEVICE_CONFIG: Final = 1
 _POSITION_CONFIG: Final = 2
 _LORA_CONFIG: Final = 6
 _DEVICE_ROLE: Final = 1
@@ -223,7 +222,7 @@ def _set_config(state: MirrorState, body: bytes) -> MirrorChange:
     needs_reread = (
         tag == SECURITY_CONFIG
         or (tag == _LORA_CONFIG and _differs(before, value, _REGION))
-        or (tag == _DEVICE_CONFIG and _differs(before, value, _DEVICE_ROLE))
+        or (tag == admin.DEVICE_CONFIG and _differs(before, value, _DEVICE_ROLE))
     )
     return MirrorChange(config=True, channels=tag == _LORA_CONFIG, needs_reread=needs_reread)
 
@@ -240,7 +239,7 @@ def _differs(before: bytes, after: bytes, number: int) -> bool:
 
 
 def _role(state: MirrorState) -> int:
-    return number_field(state.inner(packets.CONFIG, _DEVICE_CONFIG), _DEVICE_ROLE)
+    return number_field(state.inner(packets.CONFIG, admin.DEVICE_CONFIG), _DEVICE_ROLE)
 
 
 def _reset_nodes(state: MirrorState, *, keep_favorites: bool) -> MirrorChange:

@@ -81,7 +81,6 @@ class Radio:
         self._clock = clock
         self._damaged_frames = 0
         self._damaged_dumps = 0
-        self._malformed_before = 0
         self._session = Session(
             lambda: random.randint(2, _MAX_NONCE),
             is_serial=isinstance(endpoint, SerialEndpoint),
@@ -104,7 +103,7 @@ class Radio:
 
     def link_opened(self, now: float) -> None:
         """Begin the handshake."""
-        self._begin_capture()
+        self._mirror.begin_capture()
         self.link.write(self._session.open(now))
 
     def link_data(self, data: bytes, now: float) -> None:
@@ -137,7 +136,7 @@ class Radio:
                     case EventKind.DUMP_STARTED:
                         self._listener.session_lost()
                         self.link.mark_handshake()
-                        self._begin_capture()
+                        self._mirror.begin_capture()
                     case EventKind.DUMP_COMPLETE:
                         self._complete()
                     case EventKind.DUMP_FRAME:
@@ -157,15 +156,8 @@ class Radio:
         if step.drop is not None:
             self.link.drop(step.drop)
 
-    def _begin_capture(self) -> None:
-        self._mirror.begin_capture()
-        self._malformed_before = self._session.malformed_frames
-
     def _complete(self) -> None:
-        is_damaged = (
-            self._mirror.is_capture_damaged
-            or self._session.malformed_frames > self._malformed_before
-        )
+        is_damaged = self._session.is_dump_damaged or self._mirror.is_capture_damaged
         if is_damaged and self._damaged_dumps < DAMAGED_DUMPS:
             self._damaged_dumps += 1
             self.link.drop("damaged configuration")

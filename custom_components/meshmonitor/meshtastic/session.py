@@ -49,10 +49,11 @@ DISCONNECT: Final = bytes.fromhex("2001")
 _SERIAL_WAKE: Final = b"\xc3" * 32
 """What the Python client writes first: it completes a half-read frame in the radio's parser."""
 
-_BOOT_BANNER: Final = b"E S H T"
-"""Out of the text with which every firmware boots (``src/main.cpp``). Up to 2.7 it writes
-``rebooted`` just before; later ones write no frame until they are spoken to
-(``src/SerialConsole.cpp``, ``StreamAPI::writeFrame``)."""
+_BOOT_BANNER: Final = b"\n//\\ E S H T /\\ S T / C"
+"""The line with which every firmware boots (``src/main.cpp``). Up to 2.7 it writes ``rebooted``
+just before; later ones write no frame until they are spoken to (``src/SerialConsole.cpp``,
+``StreamAPI::writeFrame``). All of it counts: up to 2.7 the console also says between the frames
+which texts were received (``TextMessageModule``)."""
 _KEPT_TEXT: Final = 2048
 """More than comes in one piece."""
 
@@ -121,6 +122,8 @@ class Session:
         self.phase = Phase.CLOSED
         self.decoder = FrameDecoder()
         self.malformed_frames = 0
+        self.is_dump_damaged = False
+        """Whether a malformed frame was in the dump that is arriving, or arrived last."""
         self._new_nonce = new_nonce
         self._is_serial = is_serial
         self._nonce = 0
@@ -197,6 +200,7 @@ class Session:
 
     def _request(self, now: float) -> bytes:
         self.phase = Phase.DUMP
+        self.is_dump_damaged = False
         self._asked_at = self._last_data = now
         self._last_progress = self._last_said = None
         self._last_heartbeat = float("-inf")
@@ -217,6 +221,7 @@ class Session:
         except wire.WireError:
             # An app that got this would close its connection: it goes no further than here.
             self.malformed_frames += 1
+            self.is_dump_damaged |= self.phase is Phase.DUMP
             return b""
         found = {field.number: field for field in fields}
         if wire.value_int(found.get(_REBOOTED)):
@@ -241,6 +246,9 @@ class Session:
         if complete is None:
             if variant is None or variant.number not in _TRAFFIC:
                 self._last_progress = now
+            if variant is not None and variant.number == packets.MY_INFO:
+                # The first of a dump. What came before is the rest of another one.
+                self.is_dump_damaged = False
             events.append(SessionEvent(EventKind.DUMP_FRAME, payload, variant))
         elif wire.value_int(complete) == self._nonce:
             self.phase = Phase.LIVE

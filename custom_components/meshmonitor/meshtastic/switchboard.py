@@ -139,7 +139,7 @@ class Switchboard(Desk):
     def offers_mqtt(self, phone: Phone) -> None:
         if phone.is_live and phone.name not in self._mqtt_speakers:
             self._mqtt_speakers.add(phone.name)
-            self._choose_delegate()
+            self._propose_delegate(phone)
 
     @override
     def new_packet_id(self) -> int:
@@ -209,7 +209,7 @@ class Switchboard(Desk):
     def handshake_complete(self, phone: Phone, kind: ReplayKind) -> None:
         if kind is not ReplayKind.FULL:
             self._apps.add(phone.name)
-        self._choose_delegate()
+        self._propose_delegate(phone)
         if self._lockdown is not None and kind is not ReplayKind.CONFIG:
             phone.reply(self._lockdown)
 
@@ -218,7 +218,10 @@ class Switchboard(Desk):
         name = phone.name
         self._mqtt_speakers.discard(name)
         self._apps.discard(name)
-        self._choose_delegate(but=name)
+        if self._delegate == name:
+            others = [other for other in self.phones() if other is not phone and other.is_live]
+            best = max(others, key=self._serves_mqtt, default=None)
+            self._delegate = best.name if best is not None else None
         if self._lender == name:
             self._lender = None
         if self._xmodem_user == name:
@@ -405,21 +408,21 @@ class Switchboard(Desk):
         is_free = self._lender is None or time.monotonic() - self._lent_at > LENDER_TIMEOUT
         return is_free or self._lender == phone.name
 
-    def _choose_delegate(self, *, but: str | None = None) -> None:
-        """Choose the one phone that carries MQTT; who was seen to do so stays.
+    def _propose_delegate(self, phone: Phone) -> None:
+        """Let a phone carry MQTT if it serves that better than who does; who was seen to stays.
 
         Who has spoken for a broker is at one. Who asks for the configuration in two halves is an
         app, which goes there by itself, as scripts do not; and without the password it may get no
-        further. Among equals it is the longest connected.
+        further. Among equals it is who was here first.
         """
-        live = [phone for phone in self.phones() if phone.is_live and phone.name != but]
-        chosen = max(live, key=self._serves_mqtt, default=None)
-        self._delegate = chosen.name if chosen is not None else None
+        present = self.phone(self._delegate) if self._delegate is not None else None
+        if present is None or self._serves_mqtt(phone) > self._serves_mqtt(present):
+            self._delegate = phone.name
 
     def _serves_mqtt(self, phone: Phone) -> tuple[bool, ...]:
         """Return what speaks for a phone, the weightiest first."""
-        is_delegate = phone.name == self._delegate
         speaks = phone.name in self._mqtt_speakers
+        speaks_already = speaks and phone.name == self._delegate
         is_app = phone.name in self._apps
         has_password = phone.client.is_admin or not self.options.hide_secrets
-        return speaks, speaks and is_delegate, is_app, is_app and has_password, is_delegate
+        return speaks, speaks_already, is_app, is_app and has_password

@@ -1,10 +1,13 @@
 """A radio that does not know the time is told it."""
 
+from itertools import count
 import time
 
 from meshtastic.protobuf import admin_pb2, mesh_pb2
 import pytest
 
+from custom_components.meshmonitor.meshtastic import clock
+from custom_components.meshmonitor.meshtastic.outbox import Outbox
 from tests.meshtastic.e2e.conftest import OpenStage
 from tests.meshtastic.e2e.stage import PORT, Stage
 from tests.simulators.meshtastic_config import NodeConfig
@@ -51,3 +54,20 @@ async def test_a_radio_that_knows_the_time_is_left_alone(
     await stage.phone()
     await stage.settle()
     assert stage.node.packets(PORT.ADMIN_APP) == []
+
+
+async def test_a_time_that_has_passed_is_not_told_again() -> None:
+    """A radio that went away before it took the time believes what it is told first afterwards."""
+    told: list[bytes] = []
+
+    def write(frame: bytes) -> bool:
+        told.append(frame)
+        return True
+
+    outbox = Outbox(write, lambda *_: None, count(0.0).__next__)
+    outbox.open()
+    clock.tell(outbox, 1, 7, 1_700_000_000.0)
+    outbox.close()
+    outbox.open()
+    assert len(told) == 1
+    outbox.stop()
