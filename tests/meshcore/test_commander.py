@@ -290,6 +290,17 @@ def test_a_client_that_left_is_forgotten() -> None:
     assert commander.drop_owner("a") == []
 
 
+def test_what_is_wanted_anew_later_is_withdrawn() -> None:
+    """Whatever it is; others keep what they have waiting."""
+    commander = Commander(public_key=OWN)
+    mine = [job(b"\x0a"), job(POST), job(b"\x2b")]
+    for one in (*mine, job(b"\x14", "b")):
+        commander.submit(one, 0)
+    assert ended(commander.withdraw("a")) == mine
+    assert commander.withdraw("a") == []
+    assert written(commander.link_up(1)) == [b"\x14"]
+
+
 def test_self_telemetry_is_answered_by_a_push() -> None:
     """Told from another node's by the own key."""
     commander = up()

@@ -139,6 +139,11 @@ class Commander:
             del self._queues[owner]
         return [action for job in ended for action in self._end(job, Outcome.EXPIRED)]
 
+    def withdraw(self, owner: Hashable) -> list[Action]:
+        """End all that an owner has waiting, unsent: it will want that anew."""
+        jobs = self._queues.pop(owner, ())
+        return [action for job in jobs for action in self._end(job, Outcome.EXPIRED)]
+
     def frame_received(self, frame: bytes, now: float) -> list[Action]:
         """Take a frame from the device."""
         if self._quiet_until is not None:
