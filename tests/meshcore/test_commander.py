@@ -285,9 +285,24 @@ def test_a_client_that_left_is_forgotten() -> None:
     commander.submit(job(b"\x3c", "b"), 0)
     assert ended(commander.drop_owner("a")) == [question, request]
     assert question.outcome is request.outcome is Outcome.EXPIRED
-    assert written(commander.frame_received(b"\x0c\0\0", 0)) == [POST]
+    assert written(commander.frame_received(b"\x0c\0\0", 0)) == [b"\x3c"]
+    assert written(commander.frame_received(b"\x1a", 0)) == [POST]
     assert ended(commander.frame_received(b"\x00", 0)) == [text]
     assert commander.drop_owner("a") == []
+
+
+def test_all_who_left_have_one_turn() -> None:
+    """Who comes and goes all the time leaves the others theirs."""
+    commander = up()
+    commander.submit(job(b"\x14", "b"), 0)
+    texts = [job(POST + bytes([number]), f"gone {number}") for number in range(3)]
+    for text in texts:
+        commander.submit(text, 0)
+        commander.drop_owner(f"gone {text.frame[-1]}")
+    commander.submit(job(b"\x2b", "b"), 0)
+    assert written(commander.frame_received(b"\x0c\0\0", 0)) == [texts[0].frame]
+    assert written(commander.frame_received(b"\x00", 0)) == [b"\x2b"]
+    assert written(commander.frame_received(b"\x17", 0)) == [texts[1].frame]
 
 
 def test_what_is_wanted_anew_later_is_withdrawn() -> None:

@@ -126,18 +126,20 @@ class Commander:
         """Forget what an owner who is gone is waiting for.
 
         What only asks ends unsent. What sends or changes something stays: a device would have
-        carried it out by now, whether or not its app is still there.
+        carried it out by now, whether or not its app is still there. All who are gone take turns
+        as one.
         """
         self.leases.drop_owner(owner)
         if self._current is not None and self._current.owner == owner:
             self._current.owner = None
-        queue = self._queues.get(owner, deque())
-        ended = [job for job in queue if job.command.only_asks]
-        for job in ended:
-            queue.remove(job)
-        if ended and not queue:
-            del self._queues[owner]
-        return [action for job in ended for action in self._end(job, Outcome.EXPIRED)]
+        actions: list[Action] = []
+        for job in self._queues.pop(owner, ()):
+            if job.command.only_asks:
+                actions += self._end(job, Outcome.EXPIRED)
+            else:
+                job.owner = None
+                self._queues.setdefault(None, deque()).append(job)
+        return actions
 
     def withdraw(self, owner: Hashable) -> list[Action]:
         """End all that an owner has waiting, unsent: it will want that anew."""
@@ -279,7 +281,7 @@ class Commander:
                 timeout=sent.timeout,
                 background=job.is_background,
             )
-        elif job.frame[0] == Cmd.SEND_TXT_MSG and any(sent.tag):
+        elif job.frame[0] == Cmd.SEND_TXT_MSG and any(sent.tag) and job.owner is not None:
             self.leases.expect_ack(sent.tag, job.owner)
 
     def _streamed(self, frame: bytes, now: float) -> list[Action]:
