@@ -292,13 +292,17 @@ def test_a_client_that_left_is_forgotten() -> None:
 
 
 def test_all_who_left_have_one_turn() -> None:
-    """Who comes and goes all the time leaves the others theirs."""
+    """Who comes and goes all the time leaves the others theirs, and does not queue for ever."""
     commander = up()
     commander.submit(job(b"\x14", "b"), 0)
-    texts = [job(POST + bytes([number]), f"gone {number}") for number in range(3)]
+    count = commander_module.MAX_QUEUED + 1
+    texts = [job(POST + bytes([number]), f"gone {number}") for number in range(count)]
+    actions: list[Action] = []
     for text in texts:
         commander.submit(text, 0)
-        commander.drop_owner(f"gone {text.frame[-1]}")
+        actions += commander.drop_owner(f"gone {text.frame[-1]}")
+    assert ended(actions) == texts[-1:]
+    assert texts[-1].outcome is Outcome.QUEUE_FULL
     commander.submit(job(b"\x2b", "b"), 0)
     assert written(commander.frame_received(b"\x0c\0\0", 0)) == [texts[0].frame]
     assert written(commander.frame_received(b"\x00", 0)) == [b"\x2b"]
