@@ -8,7 +8,7 @@ import pytest
 
 from custom_components.meshmonitor.const import DOMAIN
 from tests.ha import companion_id, make_companion_entry, set_up, wait_until
-from tests.ha.automations import automate, payloads
+from tests.ha.automations import automate, device_of, payloads
 from tests.simulators.meshcore_companion import SimulatedCompanion
 
 pytestmark = pytest.mark.usefixtures("unload")
@@ -43,6 +43,37 @@ async def test_message_received(hass: HomeAssistant, companion: SimulatedCompani
     assert direct["kind"] == "direct"
     assert direct["sender_id"] == companion.mesh.peer("Bravo").key.hex()
     assert direct["recipient_id"] == companion_id(companion)
+
+
+async def test_a_post_in_a_room(hass: HomeAssistant, companion: SimulatedCompanion) -> None:
+    """It names its author and its room, is answered in the room, and is no direct message."""
+    coordinator = await set_up(hass, make_companion_entry(companion))
+    room = companion.mesh.peer("Town Hall").key.hex()
+    device = await device_of(hass, coordinator, room)
+    trigger = "meshmonitor.message_received"
+    calls = await automate(
+        hass,
+        {"trigger": trigger, "options": {"kind": "direct"}},
+        {"trigger": trigger, "options": {"kind": "room", "device_id": device}},
+    )
+    companion.mesh.say("Bravo", "to you")
+    companion.mesh.post_in("Town Hall", "Bravo", "to all")
+    await wait_until(lambda: len(calls) == 2, "the automations")
+    direct, post = payloads(calls)
+    assert (direct["kind"], direct["text"]) == ("direct", "to you")
+    assert (post["kind"], post["text"], post["sender_name"]) == ("room", "to all", "Bravo")
+    assert (post["recipient_id"], post["recipient_name"]) == (room, "Town Hall")
+    assert post["recipient_device_id"] == device
+
+    await act(hass, "send_text", message="I, too", recipient=post["recipient_id"])
+    await wait_until(lambda: companion.mesh.of_kind("text"), "the transmission")
+    listed = (await act(hass, "list_messages", node_id="Town Hall"))["messages"]
+    assert [(each["text"], each["kind"]) for each in listed] == [
+        ("to all", "room"),
+        ("I, too", "room"),
+    ]
+    with pytest.raises(ServiceValidationError):
+        await act(hass, "send_text", message="x" * 151, recipient="Town Hall")
 
 
 async def test_acknowledged(hass: HomeAssistant, companion: SimulatedCompanion) -> None:

@@ -126,6 +126,7 @@ async def test_little_is_known(
     emit(coordinator)
     emit(coordinator, kind=MessageKind.ALERT, sender_id="!00000001", message_id="2")
     emit(coordinator, kind=MessageKind.DETECTION, sender_name="Door", message_id="3")
+    emit(coordinator, kind=MessageKind.ROOM, sender_name="Ann", recipient_id="aa", message_id="4")
     emit(coordinator, origin=Origin.PHONE, channel=0, channel_name="LongFast")
     emit(coordinator, origin=Origin.PHONE, kind=MessageKind.DIRECT, recipient_id="!00000001")
     coordinator.source.emit(
@@ -135,6 +136,7 @@ async def test_little_is_known(
         "Base received “hello” from somebody on channel 3",
         "Base received the alert “hello” from !00000001",
         "Base received the detection “hello” from Door",
+        "Base received “hello” from Ann in aa",
         "Base sent “hello” to LongFast for a phone",
         "Base sent “hello” to !00000001 for a phone",
         "Base could not deliver a message to LongFast",

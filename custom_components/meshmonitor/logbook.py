@@ -60,6 +60,8 @@ def _message_sentence(data: Any) -> str:
     match data["kind"]:
         case MessageKind.DIRECT:
             return f"received {said} from {sender}"
+        case MessageKind.ROOM:
+            return f"received {said} from {sender} in {_recipient(data)}"
         case MessageKind.REACTION:
             return f"received the reaction {said} from {sender}"
         case MessageKind.ALERT:

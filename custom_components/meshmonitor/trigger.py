@@ -127,7 +127,11 @@ class MessageReceivedTrigger(MeshTrigger):
     def _listen(self, run_action: TriggerActionRunner) -> CALLBACK_TYPE:
         @callback
         def message_received(coordinator: MeshMonitorCoordinator, data: dict[str, Any]) -> None:
-            if self._is_wanted(data) and self._is_of_device(coordinator, data["sender_id"]):
+            nodes = [data["sender_id"]]
+            if data["kind"] == MessageKind.ROOM:
+                # The room has sent what its members wrote.
+                nodes.append(data["recipient_id"])
+            if self._is_wanted(data) and self._is_of_device(coordinator, *nodes):
                 sender = data["sender_name"] or data["sender_id"] or "somebody"
                 run_action(dict(data), f"message from {sender}")
 

@@ -285,9 +285,39 @@ def test_a_client_that_left_is_forgotten() -> None:
     commander.submit(job(b"\x3c", "b"), 0)
     assert ended(commander.drop_owner("a")) == [question, request]
     assert question.outcome is request.outcome is Outcome.EXPIRED
-    assert written(commander.frame_received(b"\x0c\0\0", 0)) == [POST]
+    assert written(commander.frame_received(b"\x0c\0\0", 0)) == [b"\x3c"]
+    assert written(commander.frame_received(b"\x1a", 0)) == [POST]
     assert ended(commander.frame_received(b"\x00", 0)) == [text]
     assert commander.drop_owner("a") == []
+
+
+def test_all_who_left_have_one_turn() -> None:
+    """Who comes and goes all the time leaves the others theirs, and does not queue for ever."""
+    commander = up()
+    commander.submit(job(b"\x14", "b"), 0)
+    count = commander_module.MAX_QUEUED + 1
+    texts = [job(POST + bytes([number]), f"gone {number}") for number in range(count)]
+    actions: list[Action] = []
+    for text in texts:
+        commander.submit(text, 0)
+        actions += commander.drop_owner(f"gone {text.frame[-1]}")
+    assert ended(actions) == texts[-1:]
+    assert texts[-1].outcome is Outcome.QUEUE_FULL
+    commander.submit(job(b"\x2b", "b"), 0)
+    assert written(commander.frame_received(b"\x0c\0\0", 0)) == [texts[0].frame]
+    assert written(commander.frame_received(b"\x00", 0)) == [b"\x2b"]
+    assert written(commander.frame_received(b"\x17", 0)) == [texts[1].frame]
+
+
+def test_what_is_wanted_anew_later_is_withdrawn() -> None:
+    """Whatever it is; others keep what they have waiting."""
+    commander = Commander(public_key=OWN)
+    mine = [job(b"\x0a"), job(POST), job(b"\x2b")]
+    for one in (*mine, job(b"\x14", "b")):
+        commander.submit(one, 0)
+    assert ended(commander.withdraw("a")) == mine
+    assert commander.withdraw("a") == []
+    assert written(commander.link_up(1)) == [b"\x14"]
 
 
 def test_self_telemetry_is_answered_by_a_push() -> None:

@@ -122,11 +122,18 @@ def test_direct_message() -> None:
 
 
 def test_a_post_in_a_room_is_its_author_s() -> None:
-    """Signed texts carry four bytes of the author's key."""
+    """Signed texts carry four bytes of the author's key; the room is where an answer belongs."""
     frame = b"\x07ROOM!!\x01\x02" + bytes(4) + KEY[:4] + b"posted"
-    message = decode.message(frame, full_mirror(), 5.0)
+    mirror = full_mirror()
+    message = decode.message(frame, mirror, 5.0)
     assert message is not None
     assert (message.sender_name, message.text, message.snr) == ("K", "posted", None)
+    assert (message.kind, message.recipient_id) == (MessageKind.ROOM, b"ROOM!!".hex())
+    room = b"ROOM!!" + bytes(26)
+    mirror.contacts.put(Contact(public_key=room, adv_type=3, name="Hall").build())
+    known = decode.message(frame[:13] + b"room" + frame[17:], mirror, 5.0)
+    assert known is not None
+    assert (known.sender_id, known.recipient_id) == (b"room".hex(), room.hex())
 
 
 def test_what_is_no_message() -> None:

@@ -1,5 +1,7 @@
 """Who waits for which push: acknowledgements, answers of other nodes, traces, signatures."""
 
+import pytest
+
 from custom_components.meshmonitor.meshcore.jobs import Outcome, Pushed, Write
 
 from .test_commander import KEY, TEXT, ended, job, up, written
@@ -108,6 +110,24 @@ def test_acknowledgements_go_to_who_waits() -> None:
     assert commander.frame_received(confirmed, 1) == [Pushed(confirmed, ())]
     unknown = b"\x82????" + bytes(4)
     assert commander.frame_received(unknown, 1) == [Pushed(unknown, None)]
+
+
+@pytest.mark.parametrize("left", ["waiting", "outstanding", "sent"])
+def test_acknowledgements_for_who_left_are_for_all(left: str) -> None:
+    """As a radio tells whoever is connected then: the sender may be back by another name."""
+    commander = up()
+    commander.submit(job(b"\x14", "b"), 0)
+    commander.submit(job(TEXT), 0)
+    if left == "waiting":
+        commander.drop_owner("a")
+    assert written(commander.frame_received(b"\x0c\0\0", 0)) == [TEXT]
+    if left == "outstanding":
+        commander.drop_owner("a")
+    commander.frame_received(sent(b"ACK!"), 0)
+    if left == "sent":
+        commander.drop_owner("a")
+    confirmed = b"\x82ACK!" + bytes(4)
+    assert commander.frame_received(confirmed, 1) == [Pushed(confirmed, None)]
 
 
 def test_answers_for_who_left_are_nobody_s() -> None:

@@ -120,6 +120,11 @@ class Mesh:
         moment = self.device.now if stamp is None else stamp
         self.device.heard_text(self.peer(name).key, moment, text.encode())
 
+    def post_in(self, room: str, name: str, text: str) -> None:
+        """Let a room server hand on what a peer has posted there."""
+        key, author = self.peer(room).key, self.peer(name).key[:4]
+        self.device.heard_text(key, self.device.now, text.encode(), kind=2, author=author)
+
     def post(self, name: str, text: str, *, channel: int = 0, stamp: int | None = None) -> None:
         """Let a peer, or anyone of that name, send a text on a channel."""
         moment = self.device.now if stamp is None else stamp

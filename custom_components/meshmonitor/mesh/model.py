@@ -116,6 +116,8 @@ class MessageKind(StrEnum):
 
     CHANNEL = "channel"
     DIRECT = "direct"
+    ROOM = "room"
+    """A post on a board that a node of the mesh keeps: who has joined it gets it from that node."""
     REACTION = "reaction"
     ALERT = "alert"
     DETECTION = "detection"
@@ -135,7 +137,7 @@ class Message:
     """The writer's node id; None where the protocol names no sender."""
     sender_name: str | None
     recipient_id: str | None = None
-    """The node that it is meant for; None for a channel."""
+    """The node that it is meant for, or that keeps the room; None for a channel."""
     channel: int | None = None
     """The channel's index; None for a direct message that used none."""
     channel_name: str | None = None

@@ -113,31 +113,31 @@ class Commander:
 
     def submit(self, job: Job, now: float) -> list[Action]:
         """Take a job over; it ends in exactly one `Done`."""
-        queue = self._queues.get(job.owner)
-        if queue is not None and len(queue) >= MAX_QUEUED:
-            self.counters.queue_full += 1
-            return self._end(job, Outcome.QUEUE_FULL)
-        if queue is None:
-            queue = self._queues[job.owner] = deque()
-        queue.append(job)
-        return self._next(now)
+        return self._enqueue(job) or self._next(now)
 
     def drop_owner(self, owner: Hashable) -> list[Action]:
         """Forget what an owner who is gone is waiting for.
 
         What only asks ends unsent. What sends or changes something stays: a device would have
-        carried it out by now, whether or not its app is still there.
+        carried it out by now, whether or not its app is still there. All who are gone are one
+        owner to the others: with one turn, and so many commands.
         """
         self.leases.drop_owner(owner)
         if self._current is not None and self._current.owner == owner:
             self._current.owner = None
-        queue = self._queues.get(owner, deque())
-        ended = [job for job in queue if job.command.only_asks]
-        for job in ended:
-            queue.remove(job)
-        if ended and not queue:
-            del self._queues[owner]
-        return [action for job in ended for action in self._end(job, Outcome.EXPIRED)]
+        actions: list[Action] = []
+        for job in self._queues.pop(owner, ()):
+            if job.command.only_asks:
+                actions += self._end(job, Outcome.EXPIRED)
+            else:
+                job.owner = None
+                actions += self._enqueue(job)
+        return actions
+
+    def withdraw(self, owner: Hashable) -> list[Action]:
+        """End all that an owner has waiting, unsent: it will want that anew."""
+        jobs = self._queues.pop(owner, ())
+        return [action for job in jobs for action in self._end(job, Outcome.EXPIRED)]
 
     def frame_received(self, frame: bytes, now: float) -> list[Action]:
         """Take a frame from the device."""
@@ -196,6 +196,15 @@ class Commander:
             moments.append(self._stream_deadline)
         moments += [at for at in (self._quiet_until, self._resync_deadline) if at is not None]
         return min(moments, default=None)
+
+    def _enqueue(self, job: Job) -> list[Action]:
+        """Put a job behind those of its owner, or end it where there are too many."""
+        queue = self._queues.setdefault(job.owner, deque())
+        if len(queue) >= MAX_QUEUED:
+            self.counters.queue_full += 1
+            return self._end(job, Outcome.QUEUE_FULL)
+        queue.append(job)
+        return []
 
     def _next(self, now: float) -> list[Action]:
         """Send the next job that may be sent, taking the owners in turn."""
@@ -274,7 +283,7 @@ class Commander:
                 timeout=sent.timeout,
                 background=job.is_background,
             )
-        elif job.frame[0] == Cmd.SEND_TXT_MSG and any(sent.tag):
+        elif job.frame[0] == Cmd.SEND_TXT_MSG and any(sent.tag) and job.owner is not None:
             self.leases.expect_ack(sent.tag, job.owner)
 
     def _streamed(self, frame: bytes, now: float) -> list[Action]:

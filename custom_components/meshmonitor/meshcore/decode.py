@@ -29,6 +29,7 @@ from .frames import (
     ChannelMessage,
     Contact,
     ContactMessage,
+    contact_key,
     number_at,
     text_of,
 )
@@ -167,21 +168,31 @@ def _direct(text: ContactMessage, mirror: Mirror, now: float) -> Message | None:
     if text.txt_type not in (TxtType.PLAIN, TxtType.SIGNED_PLAIN):
         # What a repeater answers to a command line is no message.
         return None
-    writer = text.author or text.sender
+    # Only room servers send signed texts: the posts of others (``pushPostToClient`` of
+    # examples/simple_room_server/MyMesh.cpp).
+    is_post = text.txt_type == TxtType.SIGNED_PLAIN
+    writer = text.author if is_post else text.sender
     known = mirror.contacts.with_prefix(writer)
     contact = None if known is None else Contact.parse(known)
+    recipient = _key(mirror, text.sender) if is_post else mirror.public_key
     return Message(
         message_id=content_id(text.sender, text.author, text.timestamp, text.text),
-        kind=MessageKind.DIRECT,
+        kind=MessageKind.ROOM if is_post else MessageKind.DIRECT,
         origin=Origin.RADIO,
         text=text_of(text.text),
         sender_id=writer.hex() if contact is None else contact.public_key.hex(),
         sender_name=None if contact is None else contact.name,
-        recipient_id=None if mirror.public_key is None else mirror.public_key.hex(),
+        recipient_id=None if recipient is None else recipient.hex(),
         hops=hop_count(text.path_len),
         snr=text.snr,
         time=now,
     )
+
+
+def _key(mirror: Mirror, prefix: bytes) -> bytes:
+    """Return a contact's key; of a stranger, the part that is known."""
+    known = mirror.contacts.with_prefix(prefix)
+    return prefix if known is None else contact_key(known)
 
 
 def _post(post: ChannelMessage, mirror: Mirror, now: float) -> Message:

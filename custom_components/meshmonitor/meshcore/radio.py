@@ -102,7 +102,7 @@ class Radio:
         self._follow(self.commander.submit(job, time.monotonic()))
 
     def drop_owner(self, owner: Hashable) -> None:
-        """End what an owner who is gone has waiting."""
+        """Forget what an owner who is gone is waiting for."""
         self._do(self.commander.drop_owner(owner))
 
     def stop(self) -> None:
@@ -137,7 +137,8 @@ class Radio:
         self._reader.end()
         self._reading = self._collecting = None
         for owner in (READER, COLLECTOR):
-            self.commander.drop_owner(owner)
+            # All of it: nobody would keep the message that a forgotten look into the queue brings.
+            self.commander.withdraw(owner)
         for key in tuple(self._held_pushes):
             self._release(key)
         self._listener.settled()

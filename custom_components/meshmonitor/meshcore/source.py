@@ -25,7 +25,7 @@ from ..mesh.source import (
 from ..mesh.transport import Endpoint
 from ..mesh.virtual_node import VirtualNode
 from . import decode
-from .codes import PATH_UNKNOWN, Cmd, Push, Resp
+from .codes import PATH_UNKNOWN, AdvType, Cmd, Push, Resp
 from .commands import is_transmission
 from .frames import Contact, FrameError, contact_key
 from .inbox import Inbox
@@ -36,7 +36,15 @@ from .options import MeshCoreVirtualNodeOptions
 from .radio import Radio
 from .requests import SUPPORTED, Requests
 from .switchboard import Switchboard
-from .texts import ATTEMPTS, HOME_ASSISTANT, MAX_TEXT, Texts, channel_command, direct_command
+from .texts import (
+    ATTEMPTS,
+    HOME_ASSISTANT,
+    MAX_POST,
+    MAX_TEXT,
+    Texts,
+    channel_command,
+    direct_command,
+)
 from .virtual_node import Phone
 
 _LOGGER = logging.getLogger(__name__)
@@ -177,7 +185,8 @@ class MeshCoreSource(MeshSource):
             raise SendError(SendReason.NOT_SUPPORTED)
         text = outgoing.text.encode()
         if outgoing.recipient_id is not None:
-            limit, contact = MAX_TEXT, self._contact(outgoing.recipient_id)
+            contact = self._contact(outgoing.recipient_id)
+            limit = MAX_POST if contact.adv_type == AdvType.ROOM else MAX_TEXT
             frame = direct_command(contact.public_key, text, self._stamp())
         else:
             limit, index = self.max_text_bytes, outgoing.channel or 0

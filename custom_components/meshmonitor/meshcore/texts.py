@@ -8,7 +8,7 @@ from typing import Final
 from ..mesh.model import Delivery, DeliveryState, Message, MessageKind, Origin
 from ..mesh.source import DeliveryChanged, MeshEvent, MessageReceived
 from . import decode
-from .codes import Cmd, Resp, TxtType
+from .codes import AdvType, Cmd, Resp, TxtType
 from .deliveries import Deliveries
 from .frames import FrameError, Sent, error_of, number_at, text_of
 from .inbox import Inbox, channel_text, echo_of
@@ -17,6 +17,9 @@ from .mirror import Mirror
 
 MAX_TEXT: Final = 160
 """Bytes of a direct text; one on a channel shares them with the sender's name."""
+MAX_POST: Final = 150
+"""Bytes of a room's post: its server cuts what is longer, and acknowledges it all the same
+(``MAX_POST_TEXT_LEN`` of examples/simple_room_server/MyMesh.h, one less for the end)."""
 HOME_ASSISTANT: Final = "home_assistant"
 ATTEMPTS: Final = 3
 """How often a direct text of Home Assistant's is sent until it is acknowledged, as apps do."""
@@ -175,10 +178,11 @@ class Texts:
             )
         known = mirror.contacts.with_prefix(frame[7:13])
         recipient = frame[7:13] if known is None else known[1:33]
+        is_room = known is not None and known[33] == AdvType.ROOM
         return Message(
             # Without the attempt: a text that is sent again is the same text.
             message_id=decode.content_id(b"to" + frame[7:13], stamp, frame[13:]),
-            kind=MessageKind.DIRECT,
+            kind=MessageKind.ROOM if is_room else MessageKind.DIRECT,
             origin=origin,
             text=text_of(frame[13:]),
             sender_id=own,

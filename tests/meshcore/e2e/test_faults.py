@@ -106,6 +106,24 @@ async def test_a_command_waits_for_a_short_absence(stage: Stage, radio: Simulate
     assert len(radio.commands(3)) <= 1
 
 
+async def test_no_message_is_lost_when_the_link_breaks_before_it_is_fetched(
+    stage: Stage, radio: SimulatedCompanion
+) -> None:
+    """The radio hands out a message once: it must come to who keeps it, after the break too."""
+    app = await stage.app()
+    radio.faults.mute.add(3)
+    app.send(post(b"never answered"))
+    await stage.until(lambda: radio.commands(3))
+    radio.mesh.say("Bravo", "kept")
+    await stage.until(lambda: stage.source.counters["queue_length"])
+    radio.close(reset=True)
+    await stage.until(lambda: not stage.source.link.is_ready)
+    assert await app.take() == [b"\x01\x04"]
+    await stage.until(lambda: stage.source.link.is_ready)
+    await app.push(0x83)
+    assert [frame[16:] for frame in await app.drain()] == [b"kept"]
+
+
 @pytest.mark.parametrize("lost", [1, 4])
 async def test_lost_contacts_are_read_again(
     radio: SimulatedCompanion, open_stage: OpenStage, lost: int
