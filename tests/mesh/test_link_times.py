@@ -232,3 +232,20 @@ async def test_our_own_doing_is_no_contention(watched: Watched, radio: Listener)
     await asyncio.sleep(1)
     assert not watched.link.status.is_contended
     assert max(watched.waits) <= BACKOFF_LAST
+
+
+async def test_restarts_that_we_cause_are_no_contention(watched: Watched, radio: Listener) -> None:
+    """Settings, one after the other, that each have the radio restart cost no patience."""
+    radio.on_visit = session_of(5)
+    watched.start(radio.port, 1.0)
+    for _ in range(CONTENDED_AFTER + 2):
+        visit = await radio.visit()
+        await asyncio.sleep(1)
+        watched.link.expect_restart()
+        await visit.closed.wait()
+    await asyncio.sleep(0.5)
+    assert not watched.link.status.is_contended
+    assert watched.waits == pytest.approx([1] * len(watched.waits), abs=0.05)
+    for _ in range(CONTENDED_AFTER + 1):
+        await radio.visit()
+    assert watched.link.status.is_contended, "it holds for the connection it was said of"

@@ -177,6 +177,14 @@ class Link:
         """The radio began anew over the same connection, and has to be read again."""
         self._set(replace(self.status, state=LinkState.HANDSHAKE, connected_since=None))
 
+    def expect_restart(self) -> None:
+        """The radio was told something that may have it restart: that is no other program's doing.
+
+        It holds for the present connection.
+        """
+        if self._stream is not None:
+            self._stream.may_restart = True
+
     def drop(self, reason: str) -> None:
         """End the present connection; the next attempt follows the usual back-off.
 
@@ -266,7 +274,10 @@ class Link:
         """Count the connections in a row that the peer ended soon."""
         self._met_nobody = 0
         age = self._clock() - stream.opened_at
-        if stream.closed_by_peer and age < QUICK_LOSS:
+        if stream.may_restart:
+            self._quick_losses = 0
+            self._backoff.reset()
+        elif stream.closed_by_peer and age < QUICK_LOSS:
             self._quick_losses += 1
         else:
             self._quick_losses = 0
@@ -316,6 +327,7 @@ class _Stream(asyncio.Protocol):
         self.reason = ""
         self.opened_at = 0.0
         self.ready_at: float | None = None
+        self.may_restart = False
         self._unread = b""
         self._unread_from = 0
         self._read_due: asyncio.Handle | None = None

@@ -14,6 +14,11 @@ from .virtual_node import Phone
 
 FETCH_TIMEOUT: Final = 10.0
 """Seconds until those who ask are told that there is no answer."""
+AWAY_TIMEOUT: Final = 60.0
+"""Seconds for a question that waits for the radio: one that has just taken settings restarts.
+
+The Python client waits for ever once it was told no (``get_ringtone`` in its ``node.py``), and goes
+on when the answer comes."""
 _FETCHER: Final = "mirror"
 """The outbox's name for what is read for the mirror: its own turn beside the clients'."""
 
@@ -74,7 +79,7 @@ class Fetches:
         )
         self._queries[packet_id] = query
         self._timers[query] = asyncio.get_running_loop().call_later(
-            FETCH_TIMEOUT, self._give_up, packet_id
+            FETCH_TIMEOUT, self._be_patient, packet_id
         )
         if self._outbox.submit(outgoing, replies.for_radio(raw, packet_id)) is not Admission.QUEUED:
             self.failed(packet_id, RoutingError.NO_RESPONSE)
@@ -95,6 +100,15 @@ class Fetches:
         """There will be no answer, for this ``Routing.Error``."""
         for phone, packet in self._close(packet_id):
             phone.fail(packet.id, error)
+
+    def _be_patient(self, packet_id: int) -> None:
+        """End a question that the radio does not answer; one that has not left may wait on."""
+        if not self._outbox.is_waiting(packet_id):
+            self._give_up(packet_id)
+            return
+        self._timers[self._queries[packet_id]] = asyncio.get_running_loop().call_later(
+            AWAY_TIMEOUT - FETCH_TIMEOUT, self._give_up, packet_id
+        )
 
     def _give_up(self, packet_id: int) -> None:
         """End a question that waited long enough, also where the radio is away and knows nothing.

@@ -248,11 +248,15 @@ class Outbox:
                 return packet_id
         return None
 
+    def is_waiting(self, packet_id: int) -> bool:
+        """Return whether a packet has not left yet."""
+        outgoing = self._known.get(packet_id)
+        is_queued = outgoing is not None and outgoing.state is DeliveryState.QUEUED
+        return is_queued and packet_id not in self._in_flight
+
     def withdraw(self, packet_id: int) -> bool:
         """Forget a packet that nobody waits for any more; returns whether it had not left yet."""
-        outgoing = self._known.get(packet_id)
-        is_waiting = outgoing is not None and outgoing.state is DeliveryState.QUEUED
-        if not is_waiting or packet_id in self._in_flight:
+        if not self.is_waiting(packet_id):
             return False
         self._pacer.remove(packet_id)
         self._fail(packet_id, RoutingError.NO_INTERFACE)

@@ -277,6 +277,8 @@ class MeshtasticSource(MeshSource):
             self.emit(CountersChanged())
 
     def _packet_changed(self, outgoing: Outgoing, by_mesh: bool) -> None:
+        if outgoing.mutates and outgoing.state is DeliveryState.SENT:
+            self._radio.link.expect_restart()
         self._intake.changed(self._switchboard.packet_changed(outgoing, by_mesh=by_mesh))
         if outgoing.state is DeliveryState.FAILED:
             self._requests.failed(outgoing.packet_id, outgoing.error)

@@ -2,6 +2,7 @@
 
 from meshtastic.protobuf import admin_pb2, channel_pb2, config_pb2, mesh_pb2
 
+from custom_components.meshmonitor.mesh.link import CONTENDED_AFTER
 from custom_components.meshmonitor.mesh.source import NodeChanged, NodeRemoved
 from tests.clients.meshtastic_phone import MeshtasticPhone
 from tests.meshtastic.e2e.conftest import OpenStage
@@ -96,6 +97,22 @@ async def test_a_change_that_restarts_the_radio_is_read_again(open_stage: OpenSt
     assert times == [7200]
     assert not phone.closed
     assert not other.closed
+
+
+async def test_changes_that_restart_the_radio_are_nobody_fighting_for_it(
+    open_stage: OpenStage,
+) -> None:
+    """One setting after the other, each with a restart: the radio is back soon each time."""
+    stage = await open_stage(NodeConfig(really_reboots=True), allow_admin_commands=True)
+    phone = await stage.phone()
+    device = config_pb2.Config()
+    device.CopyFrom(stage.node.state.configs["device"])
+    for change in range(1, CONTENDED_AFTER + 1):
+        device.device.node_info_broadcast_secs = 7200 + change
+        packet_id = phone.send_admin(ADMIN(set_config=device), stage.own)
+        assert await phone.outcome(packet_id) == [0]
+        await stage.until_ready(sessions=1 + change)
+    assert not stage.source.link.is_contended
 
 
 async def test_a_change_that_has_to_be_read_again_is_acknowledged_first(

@@ -136,6 +136,7 @@ async def test_a_question_to_a_radio_that_is_away_is_not_asked_when_nobody_waits
 ) -> None:
     """Each asker is told, and the radio does not come back to all that was asked in vain."""
     monkeypatch.setattr(f"{PACKAGE}.fetches.FETCH_TIMEOUT", 0.05)
+    monkeypatch.setattr(f"{PACKAGE}.fetches.AWAY_TIMEOUT", 0.1)
     phone = await stage.phone()
     _offline(stage)
     await stage.until(lambda: stage.source.link.state is not LinkState.READY)
@@ -146,6 +147,24 @@ async def test_a_question_to_a_radio_that_is_away_is_not_asked_when_nobody_waits
     await stage.until_ready(2)
     await stage.settle()
     assert stage.node.packets() == []
+
+
+async def test_a_question_waits_for_a_radio_that_restarts(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who reads back what was set gets it as soon as the radio is there again."""
+    monkeypatch.setattr(f"{PACKAGE}.fetches.FETCH_TIMEOUT", 0.0)
+    phone = await stage.phone()
+    _offline(stage)
+    await stage.until(lambda: stage.source.link.state is not LinkState.READY)
+    packet_id = phone.send_admin(ADMIN(get_ringtone_request=True), stage.own)
+    await phone.barrier()
+    await stage.node.listen()
+    await phone.wait_for(lambda: phone.responses(packet_id))
+    (packet,) = phone.responses(packet_id)
+    assert packet.decoded.portnum == PORT.ADMIN_APP
+    answer = ADMIN.FromString(packet.decoded.payload)
+    assert answer.get_ringtone_response == stage.node.state.ringtone
 
 
 async def test_an_error_in_answer_to_a_question_reaches_the_asker_at_once(stage: Stage) -> None:
