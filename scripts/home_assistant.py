@@ -42,6 +42,7 @@ homeassistant:
   country: NL
   currency: EUR
 
+automation: !include automations.yaml
 config:
 frontend:
 history:
@@ -109,6 +110,8 @@ class HomeAssistant:
         configuration = self.folder / "configuration.yaml"
         if not configuration.exists():
             configuration.write_text(CONFIGURATION.format(latitude=latitude, longitude=longitude))
+            # The page keeps its automations there.
+            (self.folder / "automations.yaml").write_text("[]\n")
             # All of the first start but the user: the rest of it would ask servers elsewhere.
             self._store("onboarding", 4, 1, {"done": ["core_config", "analytics", "integration"]})
         # Home Assistant takes an address from its configuration for a trial of five minutes; what

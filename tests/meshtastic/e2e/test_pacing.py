@@ -63,11 +63,14 @@ async def test_three_texts_of_three_phones_are_two_seconds_apart(
         assert phone.notifications() == []
 
 
-async def test_who_was_told_of_a_full_queue_is_told_of_room(stage: Stage) -> None:
+async def test_who_was_told_of_a_full_queue_is_told_of_room(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Without a question, as a radio does: until then the Python client sends nothing more."""
+    monkeypatch.setattr(pacing, "MAX_QUEUED_PER_SENDER", 2)
     phone, other = await stage.phone(), await stage.phone()
-    # Some leave meanwhile.
-    for _ in range(2 * pacing.MAX_QUEUED_PER_SENDER):
+    # They come in one piece, and one leaves at once.
+    for _ in range(5):
         phone.send_data(PORT.PRIVATE_APP, b"", to=stage.node.peer(0).num)
     await phone.wait_for(lambda: any(not status.free for status in phone.queue_statuses()))
     await phone.wait_for(lambda: phone.queue_statuses(0))
