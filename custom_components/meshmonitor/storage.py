@@ -19,6 +19,9 @@ VERSION: Final = 1
 SAVE_DELAY: Final = 60.0
 """Seconds from the first change to the file: a busy mesh changes all the time."""
 
+_MEMBERS: Final[dict[type[object], dict[str, Any]]] = {}
+"""The types of the members of each class: to ask for them takes longer than to read a value."""
+
 
 def restored[ValueT](kind: type[ValueT], kept: Any) -> ValueT:
     """Return a value of the model from what `dataclasses.asdict` made of it.
@@ -30,7 +33,9 @@ def restored[ValueT](kind: type[ValueT], kept: Any) -> ValueT:
     Raises:
         ValueError: It is none: a member is missing, unknown, or of another type.
     """
-    hints = get_type_hints(kind)
+    if kind not in _MEMBERS:
+        _MEMBERS[kind] = get_type_hints(kind)
+    hints = _MEMBERS[kind]
     try:
         return kind(**{name: _as(hints[name], value) for name, value in kept.items()})
     except (AttributeError, KeyError, TypeError, ValueError) as err:
