@@ -267,9 +267,12 @@ class Inbox:
         """Forget the longest unseen of the address that has most: none forgets another's."""
         away = [reader for reader in self._places if reader not in present]
         if away:
-            counts = Counter(map(_address_of, away))
-            greediest = max(away, key=lambda reader: counts[_address_of(reader)])
-            del self._places[greediest]
+            addresses = [*map(_address_of, away)]
+            counts = Counter(addresses)
+            most = max(counts.values())
+            # The first of them; of a crowd in which nobody has two that is soon found.
+            place = next(at for at, address in enumerate(addresses) if counts[address] == most)
+            del self._places[away[place]]
 
     def _append(self, frame: bytes, now: float, hidden_from: Hashable | None) -> None:
         self._forget_old(now)
