@@ -271,8 +271,8 @@ class Inbox:
             counts = Counter(addresses)
             most = max(counts.values())
             # The first of them; of a crowd in which nobody has two that is soon found.
-            place = next(at for at, address in enumerate(addresses) if counts[address] == most)
-            del self._places[away[place]]
+            found = zip(away, addresses, strict=True)
+            del self._places[next(reader for reader, address in found if counts[address] == most)]
 
     def _append(self, frame: bytes, now: float, hidden_from: Hashable | None) -> None:
         self._forget_old(now)
